@@ -1,0 +1,1 @@
+"""Maps between subjects' response spaces."""

@@ -1,0 +1,1 @@
+"""Brain-to-CLIP training: targets, losses, mixing, the loop."""

@@ -1,0 +1,1 @@
+"""Reading in: recipes, BIDS folders, trial and stimulus tables."""

@@ -1,0 +1,1 @@
+"""The prior over image tokens and the picture generators."""

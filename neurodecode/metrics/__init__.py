@@ -1,0 +1,1 @@
+"""Scores, one file per family: higher is better unless the name says distance."""

@@ -1,0 +1,1 @@
+"""Brain networks and the ridge baseline, one file per network."""

@@ -1,0 +1,1 @@
+"""Drawing out: figures, tables and one self-contained page; computes nothing."""

@@ -1,0 +1,1 @@
+"""Splits, controls, intervals and permutation tests: usable on any model's predictions."""

@@ -1,0 +1,1 @@
+"""From recordings to one response per trial: HRF, single-trial GLM, scaling, reliability."""

@@ -1,0 +1,1 @@
+"""The whole story: one file per stage, each loads inputs, calls the numerics, saves outputs."""

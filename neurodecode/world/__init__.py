@@ -1,0 +1,1 @@
+"""Complete studies with known truth: rendered pictures and simulated recordings."""
