@@ -1,0 +1,233 @@
+"""What a stage may see and where it may write: tables and arrays, never the test rows by accident."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from neurodecode.core.errors import SealedError, UserError
+from neurodecode.core.progress import log, progress
+
+TEXT_COLUMNS = {"subject", "session", "run", "split", "condition", "metric", "trial_type", "label"}
+SPLITS = ("train", "val", "test")
+
+
+class View:
+    """The inputs of one call of a stage.
+
+    Parameters
+    ----------
+    stage : Stage
+        Who is asking; its declaration decides what may be opened.
+    artifacts : dict
+        ``{stage name: Artifact}``, or ``{stage name: {member: Artifact}}`` for stages that run once
+        per subject.
+    each : str or None
+        The subject this call is for.
+    """
+
+    def __init__(self, stage, artifacts, each=None, records=None, sealed=None):
+        self.each = each
+        self.openings = []
+        self._stage = stage
+        self._artifacts = artifacts
+        self._records = records or {}
+        self._sealed = sealed or {}
+
+    def has(self, stage):
+        """Say whether the experiment has this optional stage."""
+        return stage in self._artifacts
+
+    def members(self, stage):
+        """Return the subjects for which a stage was run, in order."""
+        found = self._artifact_or_members(stage)
+        return list(found) if isinstance(found, dict) else []
+
+    def path(self, stage, name, each=None):
+        """Return the path of an input file, or folder, whose bytes were checked.
+
+        Raises
+        ------
+        SealedError
+            If the file holds test rows: ask for ``inputs.responses`` instead.
+        """
+        if name in self._sealed.get(stage, ()):
+            raise SealedError(
+                f"{self._stage.name} asked for {stage}/{name}, which holds test rows: "
+                "read it by inputs.responses(subject, rows='train')"
+            )
+        return self._artifact(stage, each).path(name)
+
+    def table(self, stage, name, each=None):
+        """Read a TSV or parquet table; ids, subjects and runs are text, missing text is ``""``."""
+        return read_table(self.path(stage, name, each))
+
+    def array(self, stage, name, each=None):
+        """Memory-map an ``.npy`` file, read-only."""
+        return np.load(self.path(stage, name, each), mmap_mode="r", allow_pickle=False)
+
+    def tensors(self, stage, name, each=None):
+        """Read a safetensors file as ``{name: ndarray}``."""
+        from safetensors.numpy import load_file
+
+        return load_file(self.path(stage, name, each))
+
+    def json(self, stage, name, each=None):
+        """Read a JSON file."""
+        return json.loads(self.path(stage, name, each).read_text(encoding="utf-8"))
+
+    def files(self, stage, each=None):
+        """Return the names of all files of an input."""
+        return sorted(self._artifact(stage, each).files)
+
+    def manifest(self, stage, each=None):
+        """Return what is recorded of an input: config, key, code, versions, commit, files."""
+        return self._artifact(stage, each).manifest
+
+    def record(self, stage, each=None):
+        """Return how an input was made: seconds, peak_mib, host, test openings. Not science: may be empty."""
+        return self._records.get((stage, self._which(stage, each)), {})
+
+    def responses(self, subject, rows="train"):
+        """Return the responses of some split rows, and the trials they belong to.
+
+        Parameters
+        ----------
+        subject : str
+        rows : str
+            ``"train"``, ``"val"``, ``"test"``, or several joined by ``+``.
+
+        Returns
+        -------
+        responses : ndarray, shape (n_rows, n_channels[, n_times])
+        trials : DataFrame
+            In the same order, with a column ``split``.
+
+        Raises
+        ------
+        SealedError
+            If test rows are asked for by a stage that does not declare ``opens_test``.
+        """
+        wanted = rows.split("+")
+        if unknown := set(wanted) - set(SPLITS):
+            raise ValueError(f"rows={rows!r}: {unknown} is not one of {', '.join(SPLITS)}")
+        if "test" in wanted:
+            self._open_test(subject)
+        trials = self.table("preprocess", "trials.tsv", subject)
+        split = self.table("split", "split.tsv").set_index("trial_id")["split"]
+        trials["split"] = trials["trial_id"].map(split).fillna("")
+        keep = np.flatnonzero(trials["split"].isin(wanted))
+        path = self._artifact("preprocess", subject).path("responses.npy")
+        responses = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.asarray(responses[keep]), trials.iloc[keep].reset_index(drop=True)
+
+    def _open_test(self, subject):
+        if not self._stage.opens_test:
+            raise SealedError(
+                f"the stage {self._stage.name} asked for the test rows of {subject}: only stages "
+                "declared with opens_test may see them; nothing is fitted or chosen on test rows"
+            )
+        self.openings.append({"stage": self._stage.name, "subject": subject})
+
+    def _artifact_or_members(self, stage):
+        if stage not in self._artifacts:
+            raise UserError(f"the stage {self._stage.name} has no input {stage!r}")
+        return self._artifacts[stage]
+
+    def _which(self, stage, each):
+        many = isinstance(self._artifact_or_members(stage), dict)
+        return (each or self.each) if many else None
+
+    def _artifact(self, stage, each):
+        found, which = self._artifact_or_members(stage), self._which(stage, each)
+        if which is None and isinstance(found, dict):
+            raise UserError(f"say which subject of {stage}: each= one of {', '.join(found)}")
+        if which is not None and which not in found:
+            raise UserError(f"{stage} was not run for {which!r}: it has {', '.join(found)}")
+        return found[which] if which is not None else found
+
+
+class Folder:
+    """Where one call of a stage writes: a scratch folder that is published when the stage returns.
+
+    Parameters
+    ----------
+    scratch : Path
+        Becomes the artifact.
+    work : callable () -> Path
+        Makes the private folder for resuming, on first use.
+    """
+
+    def __init__(self, scratch, work):
+        self._scratch = Path(scratch)
+        self._work = work
+
+    @property
+    def work(self):
+        """A private folder that survives a kill: what was saved here is found again."""
+        return self._work()
+
+    def path(self, name):
+        """Return where to write the output `name`; its parent folders are made."""
+        path = self._scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def save_array(self, name, array):
+        """Write an ``.npy`` file."""
+        np.save(self.path(name), np.ascontiguousarray(array), allow_pickle=False)
+
+    def open_array(self, name, shape, dtype):
+        """Return a writable memory map of a new ``.npy`` file."""
+        return np.lib.format.open_memmap(self.path(name), mode="w+", dtype=dtype, shape=shape)
+
+    def save_table(self, name, table):
+        """Write a DataFrame as TSV or parquet, by the name's suffix."""
+        if name.endswith(".parquet"):
+            table.to_parquet(self.path(name), index=False)
+        else:
+            table.to_csv(self.path(name), sep="\t", index=False, lineterminator="\n", na_rep="n/a")
+
+    def save_tensors(self, name, tensors):
+        """Write ``{name: ndarray}`` as safetensors."""
+        from safetensors.numpy import save_file
+
+        arrays = {k: np.ascontiguousarray(tensors[k]) for k in sorted(tensors)}
+        save_file(arrays, self.path(name))
+
+    def save_json(self, name, obj):
+        """Write canonical JSON: sorted keys, floats at full precision, so that equal is equal bytes."""
+        text = json.dumps(obj, indent=1, sort_keys=True, ensure_ascii=False, default=_plain)
+        self.path(name).write_text(text + "\n", encoding="utf-8")
+
+    def progress(self, iterable, total=None, label=""):
+        """Iterate with a bar, or plain lines in a log file."""
+        return progress(iterable, total, label)
+
+    def log(self, line):
+        """Tell the user one line."""
+        log.info("    %s", line)
+
+
+def read_table(path):
+    """Read a TSV or parquet table; columns of ids are text, and missing text is ``""``."""
+    import pandas as pd
+
+    if str(path).endswith(".parquet"):
+        return pd.read_parquet(path)
+    names = pd.read_csv(path, sep="\t", nrows=0).columns
+    text = [n for n in names if n in TEXT_COLUMNS or n.endswith("_id")]
+    table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(text, str))
+    strings = [n for n in names if n in text or not pd.api.types.is_numeric_dtype(table[n].dtype)]
+    for name in strings:
+        if table[name].dtype != bool:
+            table[name] = table[name].fillna("")
+    return table
+
+
+def _plain(obj):
+    if hasattr(obj, "tolist"):
+        return obj.tolist()
+    if isinstance(obj, Path):
+        return str(obj)
+    raise TypeError(f"{type(obj).__name__} cannot be written as JSON")
