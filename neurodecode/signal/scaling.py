@@ -1,0 +1,42 @@
+"""Bring channels to one scale: fitted on training rows, applied to any."""
+
+import numpy as np
+
+
+def fit_scaling(responses):
+    """Return mean and population standard deviation of each channel over trials.
+
+    Parameters
+    ----------
+    responses : ndarray, shape (n_trials, n_channels)
+        Training rows only.
+
+    Returns
+    -------
+    mean, std : ndarray of float32, shape (n_channels,)
+        std is 0 for a constant channel.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, or a value is not finite.
+    """
+    responses = np.asarray(responses, float)
+    if not len(responses):
+        raise ValueError("there are no training rows to fit the scaling on")
+    if not np.isfinite(responses).all():
+        bad = int((~np.isfinite(responses)).any(axis=0).sum())
+        raise ValueError(f"{bad} channels hold values that are not finite: preprocess them again")
+    varies = np.ptp(responses, axis=0) > 0
+    std = np.where(varies, responses.std(axis=0), 0)
+    return responses.mean(axis=0).astype(np.float32), std.astype(np.float32)
+
+
+def apply_scaling(responses, mean, std):
+    """Return ``(responses - mean) / std`` as float32; 0 where the channel was constant.
+
+    A channel without variance in training carries nothing a model has learnt to read, whatever it
+    does later.
+    """
+    responses = np.asarray(responses, np.float32)
+    return np.where(std > 0, (responses - mean) / np.where(std > 0, std, 1), np.float32(0))
