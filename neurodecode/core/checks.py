@@ -97,7 +97,9 @@ def _typed_sequence(value, kind, args, where):
     _expect(isinstance(value, list | tuple), value, where, hint)
     if kind is tuple and args and args[-1] is not Ellipsis:
         _expect(len(value) == len(args), value, where, f"{len(args)} values")
-        return tuple(typed(v, a, f"{where}[{i}]") for i, (v, a) in enumerate(zip(value, args)))
+        return tuple(
+            typed(v, a, f"{where}[{i}]") for i, (v, a) in enumerate(zip(value, args, strict=True))
+        )
     inner = args[0] if args else typing.Any
     return kind(typed(v, inner, f"{where}[{i}]") for i, v in enumerate(value))
 

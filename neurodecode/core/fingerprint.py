@@ -1,4 +1,4 @@
-"""Code counts: a digest per module of a stage's import closure, comments and docstrings stripped."""
+"""Code counts: a digest per module that a stage can reach, comments and docstrings stripped."""
 
 import ast
 import functools
@@ -43,7 +43,7 @@ def moved(old, new):
     return sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _source(name):
     try:
         spec = importlib.util.find_spec(name)
@@ -53,7 +53,7 @@ def _source(name):
     return Path(spec.origin) if is_python else None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _digest_and_imports(path, mtime_ns):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = sorted(set(_package_imports(tree)))

@@ -1,4 +1,4 @@
-"""Walk an experiment's list of stages: reuse what is there, compute what is not, heal what is damaged."""
+"""Walk an experiment's stages: reuse what is there, compute what is not, heal what is damaged."""
 
 import datetime
 import importlib.metadata

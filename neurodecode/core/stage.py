@@ -10,7 +10,7 @@ from neurodecode.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Need:
-    """One input of a stage: which stage, which of its files count in the key, and whether it must be."""
+    """One input of a stage: which stage, which of its files count in the key, is it optional."""
 
     stage: str
     pattern: str = "*"
@@ -18,7 +18,7 @@ class Need:
 
     @classmethod
     def parse(cls, text):
-        """Read ``"split"``, ``"?simulate"`` (optional) or ``"index:{each}/*"`` (only these files)."""
+        """Read ``"split"``, ``"?simulate"`` (optional) or ``"index:{each}/*"`` (these files)."""
         optional, stage, pattern = re.fullmatch(r"(\??)([\w.]+)(?::(.+))?", text).groups()
         return cls(stage, pattern or "*", bool(optional))
 
@@ -51,8 +51,8 @@ def stage(name, *, config, inputs=(), each=None, sealed=(), opens_test=False, ex
     config : type
         A frozen dataclass; fields with ``metadata={"keyed": False}`` do not enter the key.
     inputs : tuple of str
-        ``"split"``, ``"?simulate"`` (used if the experiment has it), ``"index:{each}/*"`` (only these
-        files enter the key).
+        ``"split"``, ``"?simulate"`` (used if the experiment has it), ``"index:{each}/*"`` (only
+        these files enter the key).
     each : {"subject", None}
         ``"subject"``: the stage runs once per subject and makes one artifact for each.
     sealed : tuple of str

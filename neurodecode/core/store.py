@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished folder and its manifest (config, inputs, versions, sha256 and size of each file)."""
+    """A finished folder and its manifest (config, inputs, versions, digest of each file)."""
 
     folder: Path
     manifest: dict = field(compare=False)

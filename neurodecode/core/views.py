@@ -1,4 +1,4 @@
-"""What a stage may see and where it may write: tables and arrays, never the test rows by accident."""
+"""What a stage may see and where it may write: never the test rows by accident."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ class View:
         return self._artifact(stage, each).manifest
 
     def record(self, stage, each=None):
-        """Return how an input was made: seconds, peak_mib, host, test openings. Not science: may be empty."""
+        """Return how an input was made: seconds, peak_mib, host, test openings; may be empty."""
         return self._records.get((stage, self._which(stage, each)), {})
 
     def responses(self, subject, rows="train"):
@@ -196,7 +196,7 @@ class Folder:
         save_file(arrays, self.path(name))
 
     def save_json(self, name, obj):
-        """Write canonical JSON: sorted keys, floats at full precision, so that equal is equal bytes."""
+        """Write JSON with sorted keys and floats at full precision: equal is equal bytes."""
         text = json.dumps(obj, indent=1, sort_keys=True, ensure_ascii=False, default=_plain)
         self.path(name).write_text(text + "\n", encoding="utf-8")
 

@@ -39,7 +39,13 @@ TOY = {
 
         CALLS = []
 
-        @stage("double", config=Config, inputs=("index:{each}/*",), each="subject", sealed=("secret.txt",))
+        @stage(
+            "double",
+            config=Config,
+            inputs=("index:{each}/*",),
+            each="subject",
+            sealed=("secret.txt",),
+        )
         def run(config, inputs, out):
             CALLS.append(inputs.each)
             n = int(inputs.path("index", f"{inputs.each}/n.txt").read_text())
