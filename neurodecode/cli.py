@@ -32,11 +32,13 @@ def main(argv=None):
 
 
 def _parser():
-    from neurodecode import __version__
+    import neurodecode
 
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("neurodecode", description=__doc__.split("\n")[0])
-    parser.add_argument("--version", action="version", version=f"neurodecode {__version__}")
+    parser = argparse.ArgumentParser("neurodecode", description=neurodecode.__doc__)
+    parser.add_argument(
+        "--version", action="version", version=f"neurodecode {neurodecode.__version__}"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add = lambda name, text: commands.add_parser(
         name, help=text, description=text, formatter_class=raw
