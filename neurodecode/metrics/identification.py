@@ -1,0 +1,95 @@
+"""Two-way identification: is a prediction nearer to its own truth than to another one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurodecode.metrics.score import Score, count_rivals, pearson
+
+
+@dataclass(frozen=True)
+class TwoWay:
+    """Two-way identification of predicted embeddings, by Pearson correlation, ties half.
+
+    Parameters
+    ----------
+    name : str
+        Of the score.
+    """
+
+    name: str = "two_way_embedding"
+
+    space = "embedding"
+    needs = "pooled"
+
+    def __call__(self, truth, predicted):
+        """Score `predicted` (n_rows, dim) against `truth` (n_truths, dim)."""
+        return [Score(self.name, two_way(pearson(truth, predicted)), 0.5)]
+
+
+@dataclass(frozen=True)
+class TwoWayLayers:
+    """Two-way identification of pictures in the layers of a picture encoder, one score a layer.
+
+    Parameters
+    ----------
+    layers : tuple of str or None
+        Names of the layers; None: all that the encoder gives.
+    """
+
+    layers: tuple[str, ...] | None = None
+
+    space = "picture"
+    needs = "layers"
+
+    def __call__(self, truth, predicted):
+        """Score dicts of features, ``{layer: (n, d)}``."""
+        missing = sorted(set(self.layers or ()) - set(truth))
+        if missing:
+            raise ValueError(f"the encoder has no layers {missing}: it has {list(truth)}")
+        return [
+            Score(f"two_way_{layer}", two_way(pearson(truth[layer], predicted[layer])), 0.5)
+            for layer in self.layers or truth
+        ]
+
+
+def two_way(similarity):
+    """Share of the other truths that are less like a prediction than each truth; ties half.
+
+    The truth varies, the prediction stays, as in published tables [1]_; all n - 1 others are used.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n_truths, n_rows)
+
+    Returns
+    -------
+    correct : ndarray in [0, 1], shape (n_truths, n_rows)
+        Entry [i, j] takes truth i for the own one of row j.
+
+    References
+    ----------
+    .. [1] Ozcelik & VanRullen, Natural scene reconstruction from fMRI, Sci. Rep. 13 (2023).
+    """
+    n_truths = len(similarity)
+    if n_truths < 2:
+        raise ValueError("two-way identification needs at least 2 truths to choose between")
+    above, tied = count_rivals(similarity, axis=0)
+    return 1 - (above + tied / 2) / (n_truths - 1)
+
+
+def published_two_way(similarity):
+    """Two-way identification as published tables count it: a tie is a failure.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n, n)
+        Rows real, columns reconstructed.
+
+    Returns
+    -------
+    correct : ndarray, shape (n,)
+        Per reconstruction, the share of other real pictures that correlate strictly less.
+    """
+    own = np.diagonal(similarity)
+    return (similarity < own).sum(axis=0) / (len(similarity) - 1)

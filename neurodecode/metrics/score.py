@@ -1,0 +1,89 @@
+"""What every metric returns: the full table of what each row would earn against each truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one condition, before any averaging.
+
+    The table holds the trial scores (each row against its own truth), the mismatched pairs that
+    chance is read from, and every permuted pairing, so that intervals and p-values need nothing
+    else.
+
+    Parameters
+    ----------
+    name : str
+    values : ndarray, shape (n_truths, n_rows)
+        ``values[i, j]``: what row j (a prediction) earns when truth i is taken for its own.
+    chance : float or None
+        Expected score of a guess; None where only the mismatched pairs can tell.
+    set_size : int or None
+        Number of candidates, for retrieval.
+    summary : {"mean", "median"}
+        How the rows' values become one score.
+    better : {"higher", "lower"}
+    """
+
+    name: str
+    values: np.ndarray
+    chance: float | None = None
+    set_size: int | None = None
+    summary: str = "mean"
+    better: str = "higher"
+
+
+def cosine(truth, predicted):
+    """Cosine similarity of every truth with every prediction.
+
+    Parameters
+    ----------
+    truth : ndarray, shape (n_truths, dim)
+    predicted : ndarray, shape (n_rows, dim)
+
+    Returns
+    -------
+    similarity : ndarray, shape (n_truths, n_rows)
+        0 for a vector of zeros: it points nowhere.
+    """
+    return _unit_rows(truth) @ _unit_rows(predicted).T
+
+
+def pearson(truth, predicted):
+    """Pearson correlation of every truth with every prediction, as `cosine`.
+
+    0 for a constant vector: nothing varies with it.
+    """
+    return cosine(_centred_rows(truth), _centred_rows(predicted))
+
+
+def _centred_rows(x):
+    x = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    constant = np.ptp(x, axis=1, keepdims=True) == 0  # the mean of a constant is a last bit off it
+    return np.where(constant, 0.0, x - x.mean(axis=1, keepdims=True))
+
+
+def _unit_rows(x):
+    x = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(norm > 0, norm, 1.0)
+
+
+def count_rivals(similarity, axis=0):
+    """Count, for each entry, the others along `axis` that are larger, and that are equal.
+
+    Entries that agree to 1e-9 are ties: BLAS returns equal products a last bit apart, and a model
+    that says the same for every picture must score chance, not its rounding.
+
+    Returns
+    -------
+    above, tied : ndarray of int, shape of `similarity`
+    """
+    from scipy.stats import rankdata
+
+    rounded = np.round(similarity, 9) + 0.0  # + 0.0 turns -0.0 into 0.0
+    lowest = rankdata(rounded, method="min", axis=axis).astype(int)
+    highest = rankdata(rounded, method="max", axis=axis).astype(int)
+    return similarity.shape[axis] - highest, highest - lowest
