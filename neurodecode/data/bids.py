@@ -1,0 +1,270 @@
+"""Find the files of a study by their BIDS names, with the inheritance of sidecars."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neurodecode.data.recipe import Recipe
+
+NIFTI = (".nii.gz", ".nii")
+NUMBERED = ("run", "echo", "split")  # run-1 and run-01 are the same run
+
+
+@dataclass(frozen=True)
+class BidsFile:
+    """A path, taken apart: ``sub-01_task-x_run-1_bold.nii.gz`` has three entities and a suffix."""
+
+    path: Path
+    entities: dict
+    suffix: str
+    extension: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recording of one subject, and every file that says something about it."""
+
+    subject: str
+    session: str
+    run: str
+    """Unique within the subject: ``run-03``, or ``ses-01_run-03`` where there are sessions."""
+    bold: Path
+    events: Path
+    sidecars: tuple[Path, ...]
+    confounds: Path | None
+    mask: Path | None
+    rois: dict = field(default_factory=dict)
+
+    def files(self):
+        """Every file of the run, in a fixed order."""
+        optional = [p for p in (self.confounds, self.mask) if p]
+        return [self.bold, self.events, *self.sidecars, *optional, *self.rois.values()]
+
+
+def parse_name(path):
+    """Take a BIDS file name apart; None if it is not one."""
+    path = Path(path)
+    stem, dot, extension = path.name.partition(".")
+    *pairs, suffix = stem.split("_")
+    split = [p.split("-", 1) for p in pairs]
+    if not dot or not suffix or any(len(p) != 2 or not all(p) for p in split):
+        return None
+    return BidsFile(path, {k: _value(k, v) for k, v in split}, suffix, dot + extension)
+
+
+def subjects_of(root, wanted=None):
+    """List the subjects of a data set, ``sub-01`` first.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no subject in it, or one of `wanted` is missing.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"recipe.root={root} is not a folder: give that of a BIDS data set")
+    found = sorted(p.name for p in root.glob("sub-*") if p.is_dir())
+    if not found:
+        raise FileNotFoundError(
+            f"{root} holds no folder sub-…: give recipe.root the top folder of a BIDS data set"
+        )
+    missing = sorted(set(wanted or []) - set(found))
+    if missing:
+        raise FileNotFoundError(
+            f"recipe.subjects names {', '.join(missing)}; {root} holds {', '.join(found)}"
+        )
+    return [s for s in found if wanted is None or s in wanted]
+
+
+def find_runs(recipe: Recipe, root):
+    """Find all runs of a study, and for each its events, sidecars, confounds and masks.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    root : path
+        Where the data set lies: ``recipe.root``, or the simulated study.
+
+    Returns
+    -------
+    runs : list of Run
+        By subject, session and run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a run has no events table, or a pattern of the recipe finds nothing.
+    ValueError
+        If a pattern finds several files that fit a run equally well, or a task must be named.
+    """
+    root = Path(root)
+    runs = []
+    for subject in subjects_of(root, recipe.subjects):
+        runs += _runs_of(recipe, root, subject)
+    if not runs:
+        where = derivatives_folder(recipe, root) if recipe.bold_entities else root
+        raise FileNotFoundError(
+            f"{where} holds no signal file *_{recipe.suffix}.nii[.gz] with "
+            f"task-{recipe.task or '…'} {recipe.bold_entities or ''} in sub-*/{recipe.datatype}: "
+            "check recipe.task, recipe.bold_entities and recipe.derivatives"
+        )
+    tasks = {parse_name(r.bold).entities.get("task", "") for r in runs}
+    if len(tasks) > 1:
+        raise ValueError(f"the data set has several tasks, choose one: recipe.task={min(tasks)} …")
+    return runs
+
+
+def derivatives_folder(recipe: Recipe, root):
+    """Return the folder of masks and confounds; that of the data set if the recipe names none."""
+    return Path(root) / recipe.derivatives
+
+
+def read_sidecars(run: Run):
+    """Merge the JSON sidecars of a run: the nearer to the signal file, the stronger."""
+    merged = {}
+    for path in run.sidecars:
+        try:
+            merged |= json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON: {error}") from error
+    return merged
+
+
+def inherited(root, of: BidsFile, suffix, extension):
+    """List the files that apply to another by the inheritance principle, the nearest last.
+
+    They lie in a folder between `root` and the file's own subject, session and datatype folders,
+    and name no entity that the file does not have.
+    """
+    folder = Path(root)
+    folders = [folder]
+    for part in (
+        f"sub-{of.entities.get('sub')}",
+        f"ses-{of.entities.get('ses')}",
+        of.path.parent.name,
+    ):
+        if (folder / part).is_dir():
+            folder = folder / part
+            folders.append(folder)
+    files = [f for place in folders for f in _files_in(place.glob(f"*_{suffix}{extension}"))]
+    files += _files_in([folders[0] / f"{suffix}{extension}"])
+    fitting = [f for f in files if f.extension == extension and _applies(f, of, {})]
+    return [f.path for f in sorted(fitting, key=lambda f: (len(f.path.parts), len(f.entities)))]
+
+
+def _runs_of(recipe, root, subject):
+    derived = derivatives_folder(recipe, root)
+    signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
+    pool = _files_in((derived / subject).rglob(f"{subject}_*"))
+    runs = []
+    for signal in signals:
+        sidecars = inherited(root, signal, recipe.suffix, ".json")
+        if derived != root:
+            sidecars += inherited(derived, signal, recipe.suffix, ".json")
+        runs.append(
+            Run(
+                subject=subject,
+                session=_label(signal, "ses", ""),
+                run="_".join(
+                    filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")])
+                ),
+                bold=signal.path,
+                events=_events(root, signal),
+                sidecars=tuple(dict.fromkeys(sidecars)),
+                confounds=_nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds"),
+                mask=_nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask"),
+                rois={
+                    name: _nearest(pool, signal, pattern, NIFTI, f"recipe.rois.{name}")
+                    for name, pattern in recipe.rois.items()
+                },
+            )
+        )
+    return sorted(runs, key=lambda r: _natural(r.run))
+
+
+def _signals(recipe, folder, subject):
+    wanted = {**({"task": recipe.task} if recipe.task else {}), **recipe.bold_entities}
+    places = [
+        folder / subject / recipe.datatype,
+        *(folder / subject).glob(f"ses-*/{recipe.datatype}"),
+    ]
+    files = _files_in(p for place in places for p in place.glob(f"*_{recipe.suffix}.nii*"))
+    found = [f for f in files if f.extension in NIFTI and _fits(f, wanted)]
+    by_run = {}
+    for file in found:
+        key = tuple(file.entities.get(e, "") for e in ("ses", "task", "run"))
+        if key in by_run:
+            raise ValueError(
+                f"{by_run[key].path.name} and {file.path.name} are one run: say in "
+                "recipe.bold_entities which to take, such as {space: …, desc: preproc}"
+            )
+        by_run[key] = file
+    return list(by_run.values())
+
+
+def _events(root, signal):
+    found = inherited(root, signal, "events", ".tsv")
+    if not found:
+        raise FileNotFoundError(
+            f"{signal.path.name} has no events: none of the *_events.tsv below {root} is for it; "
+            "resting-state runs can be left out by recipe.task"
+        )
+    return found[-1]
+
+
+def _nearest(pool, signal, pattern, extensions, key):
+    """Return the file of a pattern that shares most entities with the signal file."""
+    if not pattern:
+        return None
+    fitting = [
+        f
+        for f in pool
+        if f.extension in extensions and _fits(f, pattern) and _applies(f, signal, pattern)
+    ]
+    if not fitting:
+        raise FileNotFoundError(
+            f"no file {pattern} for {signal.path.name}: check {key} and recipe.derivatives, or "
+            f"switch it off with {key}={{}}"
+        )
+    most = max(len(f.entities) for f in fitting)
+    best = [f for f in fitting if len(f.entities) == most]
+    if len(best) > 1:
+        raise ValueError(
+            f"{' and '.join(str(f.path) for f in best)} fit {signal.path.name} equally well: "
+            f"name more entities in {key}"
+        )
+    return best[0].path
+
+
+def _fits(file, pattern):
+    """Say whether a file has the suffix and entities of a pattern; an empty value forbids one."""
+    own = {**file.entities, "suffix": file.suffix}
+    return all(own.get(k, "") == _value(k, "" if v is None else str(v)) for k, v in pattern.items())
+
+
+def _applies(file, run, pattern):
+    free = {k: v for k, v in file.entities.items() if k not in pattern}
+    return all(run.entities.get(k) == v for k, v in free.items())
+
+
+def _files_in(paths):
+    parsed = (parse_name(p) for p in sorted(paths) if p.is_file())
+    return [p for p in parsed if p is not None]
+
+
+def _value(entity, text):
+    return str(int(text)) if entity in NUMBERED and text.isdigit() else text
+
+
+def _label(file, entity, default):
+    """Return ``run-01`` as the file name writes it."""
+    for part in file.path.name.split("_"):
+        if part.startswith(f"{entity}-"):
+            return part
+    return default
+
+
+def _natural(label):
+    return [
+        (0, int(p), "") if p.isdigit() else (1, 0, p) for p in label.replace("_", "-").split("-")
+    ]

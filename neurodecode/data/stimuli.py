@@ -1,0 +1,203 @@
+"""The stimuli of a study: their table, their files, and pictures as arrays."""
+
+from pathlib import Path
+
+import numpy as np
+
+from neurodecode.data.recipe import Recipe
+
+COLUMNS = ("stimulus_id", "path", "sha256", "caption", "partition")
+PARTITIONS = ("train", "test", "")
+
+
+def known_stimuli(recipe: Recipe, root):
+    """Read the data set's own table of pictures, one row each, indexed by ``stim_file``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the table that the recipe names is not there.
+    ValueError
+        If a picture or a stimulus_id is there twice, or a partition is not train, test or empty.
+    """
+    import pandas as pd
+
+    if recipe.label_column or not recipe.stimulus_table:
+        return pd.DataFrame(columns=["stim_file", "stimulus_id", "caption", "partition"])
+    path = Path(root) / recipe.stimulus_table
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is not there: name the table of pictures in recipe.stimulus_table, or set it "
+            'to "" (then a picture is known by its file name only)'
+        )
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).replace("n/a", "")
+    if "stim_file" not in table.columns:
+        raise ValueError(f"{path} has no column 'stim_file'; it has {', '.join(table.columns)}")
+    if "stimulus_id" not in table.columns:
+        table["stimulus_id"] = [_stem(f) for f in table["stim_file"]]
+    for column in ("caption", "partition"):
+        table[column] = table.get(column, "")
+    _check_table(path, table)
+    return table
+
+
+def name_stimuli(shown, known, recipe: Recipe, where):
+    """Return the stimulus_id of each thing shown.
+
+    Parameters
+    ----------
+    shown : Series of str
+        Values of the events' stimulus or label column.
+    known : DataFrame
+        From `known_stimuli`; a value may name a picture by its stim_file or its stimulus_id.
+    recipe : Recipe
+    where : path
+        The events table, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the table of pictures does not know one of them.
+    """
+    if recipe.label_column:
+        return shown
+    if not recipe.stimulus_table:
+        return shown.map(_stem)
+    ids = dict(zip(known["stim_file"], known["stimulus_id"], strict=True))
+    ids = dict.fromkeys(known["stimulus_id"]) | ids
+    ids = {k: k if v is None else v for k, v in ids.items()}
+    unknown = sorted(set(shown) - set(ids))
+    if unknown:
+        raise ValueError(
+            f"{where} shows {unknown[0]!r}"
+            + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
+            + f", unknown to {recipe.stimulus_table} ({len(known)} stimuli): add it there, or list "
+            "it in recipe.ignore if it is not a stimulus"
+        )
+    return shown.map(ids)
+
+
+def stimulus_table(trials, shown, known, recipe: Recipe, root, digest):
+    """Describe every stimulus that was shown.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        With ``stimulus_id``, all subjects.
+    shown : Series of str
+        In the order of `trials`: what events.tsv called it.
+    known : DataFrame
+        From `known_stimuli`.
+    recipe : Recipe
+    root : path
+    digest : callable (path) -> str
+        sha256 of a file.
+
+    Returns
+    -------
+    stimuli : DataFrame
+        By ``stimulus_id``: ``path`` (relative to root), ``sha256``, ``caption``, ``partition`` and
+        the attribute columns of the table. A category has no path; its caption is its name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a picture is not in the data set.
+    ValueError
+        If two pictures would have one id.
+    """
+    import pandas as pd
+
+    pairs = pd.DataFrame({"stimulus_id": trials["stimulus_id"], "stim_file": shown.to_numpy()})
+    pairs = pairs.drop_duplicates().sort_values("stimulus_id")
+    if recipe.label_column:
+        names = pairs["stimulus_id"]
+        return pd.DataFrame(
+            {"stimulus_id": names, "path": "", "sha256": "", "caption": names, "partition": ""}
+        )
+    if recipe.stimulus_table:
+        pairs = known[known["stimulus_id"].isin(pairs["stimulus_id"])].sort_values("stimulus_id")
+    elif pairs["stimulus_id"].duplicated().any():
+        twice = pairs[pairs["stimulus_id"].duplicated(keep=False)]["stim_file"].tolist()[:2]
+        raise ValueError(f"the pictures {' and '.join(twice)} have one name: give a stimulus_table")
+    paths = [_picture_path(root, f) for f in pairs["stim_file"]]
+    stimuli = pairs.assign(
+        path=[p.relative_to(root).as_posix() for p in paths], sha256=[digest(p) for p in paths]
+    )
+    for column in ("caption", "partition"):
+        stimuli[column] = stimuli.get(column, "")
+    attributes = [c for c in stimuli.columns if c not in (*COLUMNS, "stim_file")]
+    return stimuli[[*COLUMNS, *attributes]].reset_index(drop=True)
+
+
+def load_pictures(root, paths, size=None):
+    """Load pictures as one array.
+
+    Parameters
+    ----------
+    root : path
+    paths : iterable of str
+        Relative to `root`, the column ``path`` of stimuli.tsv.
+    size : (height, width), optional
+        Scale to this size (bicubic, antialiased); needed where the files differ in size.
+
+    Returns
+    -------
+    pictures : ndarray of uint8, shape (n_pictures, height, width, 3)
+
+    Raises
+    ------
+    ValueError
+        If a file is not a picture, or the sizes differ and `size` is not given.
+    """
+    loaded = [_load_one(Path(root) / p, size) for p in paths]
+    shapes = {p.shape for p in loaded}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"the pictures have {len(shapes)} sizes, such as {sorted(s[:2] for s in shapes)[:2]}: "
+            "give one size to scale them to"
+        )
+    return np.stack(loaded) if loaded else np.zeros((0, *(size or (0, 0)), 3), np.uint8)
+
+
+def _load_one(path, size):
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            picture = picture.convert("RGB")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"the picture {path} is not there") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}): fetch it again") from None
+    if size is not None and picture.size != (size[1], size[0]):
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(picture, np.uint8)
+
+
+def _check_table(path, table):
+    for column in ("stim_file", "stimulus_id"):
+        twice = table[column][table[column].duplicated()]
+        if len(twice):
+            raise ValueError(
+                f"{path} names the {column} {twice.iloc[0]!r} twice: keep one row each"
+            )
+    strange = sorted(set(table["partition"]) - set(PARTITIONS))
+    if strange:
+        raise ValueError(f"{path}: partition is {strange[0]!r}; it must be train, test or empty")
+
+
+def _picture_path(root, stim_file):
+    """BIDS counts stim_file from stimuli/; many data sets count from the top."""
+    for path in (Path(root) / "stimuli" / stim_file, Path(root) / stim_file):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"the picture {stim_file!r} is neither in {Path(root) / 'stimuli'} nor in {root}: some "
+        "data sets ask you to fetch their pictures apart"
+    )
+
+
+def _stem(stim_file):
+    """Name a picture by its path without suffix, folders joined by a dash."""
+    return Path(stim_file).with_suffix("").as_posix().replace("/", "-")

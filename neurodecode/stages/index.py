@@ -1,0 +1,114 @@
+"""Index: read a study's tables, and say for every trial what was shown and which files hold it.
+
+No signal is read, only headers. What the raw files contain enters by their digests: a data set that
+moves keeps its results, one whose bytes change does not.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neurodecode.core.key import file_digest
+from neurodecode.core.stage import stage
+from neurodecode.data import bids
+from neurodecode.data.readers.bold import run_timing
+from neurodecode.data.recipe import Recipe
+from neurodecode.data.stimuli import known_stimuli, name_stimuli, stimulus_table
+from neurodecode.data.trials import read_events, trial_table
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """Which study, and how its folder is to be read."""
+
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+def raw_files(config):
+    """List the files of a recorded study that count; a simulated one is an input of its own."""
+    recipe = config.recipe
+    if not recipe.root:
+        return []
+    root = Path(recipe.root).expanduser()
+    files = [p for run in bids.find_runs(recipe, root) for p in run.files()]
+    if not recipe.label_column:
+        pictures = root / "stimuli"
+        files += [pictures] if pictures.is_dir() else []
+    return list(dict.fromkeys(files))
+
+
+@stage("index", config=IndexConfig, inputs=("?simulate:bids/*",), external=raw_files)
+def run(config, inputs, out):
+    recipe = config.recipe
+    root, digest = _data_set(recipe, inputs)
+    runs = bids.find_runs(recipe, root)
+    timings = [run_timing(r.bold, bids.read_sidecars(r)) for r in runs]
+
+    known = known_stimuli(recipe, root)
+    events = []
+    for r, timing in zip(runs, timings, strict=True):
+        table = read_events(r.events, recipe, timing["n_volumes"] * timing["tr_s"])
+        table["stimulus_id"] = name_stimuli(table["shown"], known, recipe, r.events)
+        events.append((r, table))
+
+    subjects = list(dict.fromkeys(r.subject for r in runs))
+    trials = {s: trial_table([e for e in events if e[0].subject == s]) for s in subjects}
+    stimuli = _stimuli(trials, events, known, recipe, root, digest)
+    for subject in subjects:
+        out.save_table(f"{subject}/trials.tsv", trials[subject])
+        out.save_table(f"{subject}/files.tsv", _files(subject, runs, timings, recipe, root, digest))
+    out.save_table("trials.tsv", _stack(trials.values()))
+    out.save_table("stimuli.tsv", stimuli)
+    out.save_json("subjects.json", subjects)
+    n_trials = sum(map(len, trials.values()))
+    out.log(
+        f"{recipe.name}: {len(subjects)} subjects, {len(runs)} runs, {n_trials} trials of "
+        f"{len(stimuli)} stimuli"
+    )
+
+
+def _data_set(recipe, inputs):
+    """Return the folder of the data set, and how its files are digested."""
+    if recipe.root:
+        return Path(recipe.root).expanduser(), file_digest
+    if not inputs.has("simulate"):
+        raise ValueError(
+            "recipe.root is empty and the experiment does not simulate a study: give the folder of "
+            "a BIDS data set, recipe.root=/path"
+        )
+    root = inputs.path("simulate", "bids")
+    known = inputs.manifest("simulate")["files"]  # digested when they were written
+    return root, lambda path: known["bids/" + path.relative_to(root).as_posix()]["sha256"]
+
+
+def _files(subject, runs, timings, recipe, root, digest):
+    """Tabulate the files of one subject's signal; paths are relative to what `folder` names."""
+    import pandas as pd
+
+    derived = bids.derivatives_folder(recipe, root)
+    rows = []
+    for r, timing in zip(runs, timings, strict=True):
+        kinds = [("bold", "", r.bold), ("confounds", "", r.confounds), ("mask", "", r.mask)]
+        kinds += [("roi", name, path) for name, path in r.rois.items()]
+        for kind, name, path in kinds if r.subject == subject else ():
+            if path is not None:
+                folder = "root" if path.is_relative_to(root) else "derivatives"
+                base = root if folder == "root" else derived
+                place = {"folder": folder, "path": path.relative_to(base).as_posix()}
+                rows.append({"run": r.run, "kind": kind, "name": name, **place, "source": path})
+                rows[-1] |= timing if kind == "bold" else {}
+    table = pd.DataFrame(rows)
+    digests = {path: digest(path) for path in table["source"].unique()}
+    table["sha256"] = table.pop("source").map(digests)
+    order = ["run", "kind", "name", "folder", "path", "sha256", "tr_s", "n_volumes", "start_s"]
+    return table[order].astype({"n_volumes": "Int64"})
+
+
+def _stimuli(trials, events, known, recipe, root, digest):
+    shown = _stack(table[["shown", "stimulus_id"]] for _, table in events)
+    return stimulus_table(_stack(trials.values()), shown["shown"], known, recipe, root, digest)
+
+
+def _stack(tables):
+    import pandas as pd
+
+    return pd.concat(list(tables), ignore_index=True)
