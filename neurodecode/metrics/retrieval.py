@@ -34,7 +34,10 @@ class Retrieval:
         """Score `predicted` (n_rows, dim) against `truth` (n_truths, dim)."""
         similarity = cosine(truth, predicted)
         scores = []
-        for direction, query in (("brain_to_image", brain_to_image), ("image_to_brain", image_to_brain)):
+        for direction, query in (
+            ("brain_to_image", brain_to_image),
+            ("image_to_brain", image_to_brain),
+        ):
             if direction == "image_to_brain" and truth.shape[0] != predicted.shape[0]:
                 continue  # a picture with several rows has no single right answer
             n = similarity.shape[0 if direction == "brain_to_image" else 1]

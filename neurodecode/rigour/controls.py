@@ -39,17 +39,21 @@ def mismatched_mean(values, own):
 
 
 def category_oracle(categories):
-    """Similarity of a decoder that knows the category and nothing else, shape (n, n): 1 or 0.
+    """Embed like a decoder that knows the category and nothing else: one-hot rows.
 
-    Put through any ranking metric with fair ties it gives that metric's value for spurious
-    reconstruction, the reference line of [1]_.
+    Truth and prediction alike, put through any ranking metric with fair ties: that is the metric's
+    value for spurious reconstruction, the reference line of [1]_.
+
+    Returns
+    -------
+    embedding : ndarray, shape (n, n_categories)
 
     References
     ----------
     .. [1] Shirakawa et al., Spurious reconstruction from brain activity, arXiv 2405.10078.
     """
-    categories = np.asarray(categories)
-    return (categories[:, None] == categories[None, :]).astype(float)
+    names, number = np.unique(np.asarray(categories, dtype=str), return_inverse=True)
+    return np.eye(len(names))[number]
 
 
 def oracle_two_way(n, n_categories):

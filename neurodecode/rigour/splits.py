@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 SPLITS = ("train", "val", "test")
-RUN = ["subject", "session", "run"]  # a run is one recording: its number alone repeats over subjects
+RUN = [
+    "subject",
+    "session",
+    "run",
+]  # a run is one recording: its number alone repeats over subjects
 
 
 @dataclass(frozen=True)

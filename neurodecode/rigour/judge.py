@@ -1,0 +1,242 @@
+"""From a score's table to a line of results: value, interval, chance and p, alone and in pairs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurodecode.rigour.bootstrap import (
+    bca_interval,
+    leave_one_out_counts,
+    percentile_interval,
+    resample_counts,
+    weighted_mean,
+    weighted_median,
+)
+from neurodecode.rigour.controls import mismatched_mean
+from neurodecode.rigour.permutation import (
+    permutation_p,
+    permuted_truths,
+    permuted_values,
+    swaps,
+    two_sided_p,
+)
+
+SUMMARIES = {"mean": weighted_mean, "median": weighted_median}
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random draws that all scores of a study share; a unit is a test stimulus.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n_bootstrap, n_units)
+        How often each unit is resampled.
+    keys : ndarray, shape (n_permutations, n_units)
+        Their order permutes units.
+    flips : ndarray of bool, shape (n_permutations, n_units)
+        Which units swap two compared conditions.
+    """
+
+    counts: np.ndarray
+    keys: np.ndarray
+    flips: np.ndarray
+
+    @classmethod
+    def make(cls, n_units, n_bootstrap, n_permutations, rng):
+        """Draw once for a study of `n_units` test stimuli."""
+        return cls(
+            resample_counts(n_units, n_bootstrap, rng),
+            rng.random((n_permutations, n_units)),
+            swaps(n_units, n_permutations, rng),
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Whose rows are scored: one subject's predictions.
+
+    Parameters
+    ----------
+    unit : ndarray of int, shape (n_rows,)
+        Number of each row's stimulus among all test stimuli of the study.
+    own : ndarray of int, shape (n_rows,)
+        Its number among the truths of this subject, the rows of a score's table.
+    """
+
+    unit: np.ndarray
+    own: np.ndarray
+
+    @property
+    def n_units(self):
+        """Number of different stimuli."""
+        return len(np.unique(self.unit))
+
+
+def number_stimuli(stimulus_ids):
+    """Number the test stimuli, so that subjects who saw the same one are resampled together.
+
+    Parameters
+    ----------
+    stimulus_ids : dict of str to sequence of str
+        For each subject, the stimulus of each row.
+
+    Returns
+    -------
+    truths : dict of str to ndarray of str
+        Each subject's stimuli, sorted: the candidates of its retrieval.
+    rows : dict of str to Rows
+    n_units : int
+        Number of different test stimuli of the study.
+    """
+    truths, own = {}, {}
+    for subject, ids in stimulus_ids.items():
+        truths[subject], own[subject] = np.unique(np.asarray(ids, dtype=str), return_inverse=True)
+    units = np.unique(np.concatenate(list(truths.values())))
+    rows = {s: Rows(np.searchsorted(units, truths[s])[own[s]], own[s]) for s in truths}
+    return truths, rows, len(units)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A score, or a difference of two, with all its draws; subjects average to a pooled one.
+
+    Parameters
+    ----------
+    value, chance : float
+    n : int
+        Number of stimuli it rests on.
+    draws : ndarray, shape (n_bootstrap,)
+    left_out : ndarray, shape (n_units,)
+        The score without each stimulus.
+    null : ndarray, shape (n_permutations,)
+    rows : ndarray, shape (n_rows,)
+        The trial scores; empty for a pooled one.
+    summary, better : str
+        As in the score.
+    """
+
+    value: float
+    chance: float
+    n: int
+    draws: np.ndarray
+    left_out: np.ndarray
+    null: np.ndarray
+    rows: np.ndarray
+    summary: str
+    better: str
+
+
+def judge(score, rows, draws):
+    """Judge one score of one subject and condition.
+
+    Parameters
+    ----------
+    score : object with values, chance, summary, better
+        ``values[i, j]`` is what row j earns against truth i.
+    rows : Rows
+    draws : Draws
+
+    Returns
+    -------
+    verdict : Verdict
+        Chance is the score's own, or the mean over mismatched pairs where it has none.
+    """
+    trial_scores = score.values[rows.own, np.arange(len(rows.own))]
+    chance = mismatched_mean(score.values, rows.own) if score.chance is None else score.chance
+    dealt = permuted_values(score.values, _dealt_truths(rows, draws.keys))
+    return Verdict(
+        **_resampled(trial_scores, rows, draws, score.summary),
+        chance=float(chance),
+        n=rows.n_units,
+        null=_summary_of(dealt, score.summary),
+        rows=trial_scores,
+        summary=score.summary,
+        better=score.better,
+    )
+
+
+def difference(a, b, rows, draws):
+    """Judge a minus b, two conditions of one subject on the same rows; no difference is chance."""
+    median = a.summary == "median"
+    paired = np.stack([a.rows, b.rows], axis=1)
+    resampled = [_resampled(column, rows, draws, a.summary) for column in paired.T]
+    flipped = draws.flips[:, rows.unit]
+    first, second = np.where(flipped, b.rows, a.rows), np.where(flipped, a.rows, b.rows)
+    null = _summary_of(first, a.summary) - _summary_of(second, a.summary)
+    return Verdict(
+        **{name: resampled[0][name] - resampled[1][name] for name in resampled[0]},
+        chance=0.0,
+        n=a.n,
+        null=null,
+        rows=np.empty(0) if median else a.rows - b.rows,
+        summary=a.summary,
+        better=a.better,
+    )
+
+
+def pool(verdicts, n_units):
+    """Average subjects: each counts alike, draws of the same stimuli go together.
+
+    Parameters
+    ----------
+    verdicts : list of Verdict
+        One per subject, of the same score.
+    n_units : int
+        Number of test stimuli of the study.
+    """
+    mean = lambda name: np.mean([getattr(v, name) for v in verdicts], axis=0)
+    return Verdict(
+        value=float(mean("value")),
+        chance=float(mean("chance")),
+        n=n_units,
+        draws=mean("draws"),
+        left_out=mean("left_out"),
+        null=mean("null"),
+        rows=np.empty(0),
+        summary=verdicts[0].summary,
+        better=verdicts[0].better,
+    )
+
+
+def interval_of(verdict, kind, level):
+    """Interval of a verdict: ``percentile``, or ``bca`` where the score is a mean.
+
+    The jackknife that BCa leans on fails for medians: those keep the percentile interval.
+    """
+    if kind not in ("percentile", "bca"):
+        raise ValueError(f"interval is {kind!r}: percentile or bca")
+    if kind == "bca" and verdict.summary == "mean":
+        return bca_interval(verdict.draws, verdict.value, verdict.left_out, level)
+    low, high = percentile_interval(verdict.draws, level)
+    return float(low), float(high)
+
+
+def p_of(verdict, rng):
+    """One-sided permutation p of a score: pairings of rows and truths dealt anew."""
+    return permutation_p(verdict.value, verdict.null, rng, verdict.better)
+
+
+def p_of_difference(verdict, rng):
+    """Two-sided p of a difference: conditions swapped stimulus by stimulus."""
+    return two_sided_p(verdict.value, verdict.null, rng)
+
+
+def _resampled(trial_scores, rows, draws, summary):
+    summarise, column = SUMMARIES[summary], trial_scores[:, None]
+    n_units = draws.counts.shape[1]
+    return {
+        "value": float(summarise(column, np.ones((1, len(column))))[0, 0]),
+        "draws": summarise(column, draws.counts[:, rows.unit])[:, 0],
+        "left_out": summarise(column, leave_one_out_counts(n_units)[:, rows.unit])[:, 0],
+    }
+
+
+def _dealt_truths(rows, keys):
+    """The truth each row gets in each permutation, shape (n_permutations, n_rows)."""
+    units, first, unit_of_row = np.unique(rows.unit, return_index=True, return_inverse=True)
+    return permuted_truths(keys[:, units], rows.own[first])[:, unit_of_row]
+
+
+def _summary_of(values, summary):
+    return values.mean(axis=1) if summary == "mean" else np.median(values, axis=1)

@@ -1,0 +1,132 @@
+"""The lines of the result tables: subjects and the pooled row, conditions, scores, comparisons.
+
+Verdicts come as ``{(subject, condition): {key: Verdict}}`` with ``key = (space, metric, set_size)``.
+"""
+
+import numpy as np
+
+from neurodecode.core.seeds import child_rng
+from neurodecode.rigour.judge import (
+    difference,
+    interval_of,
+    p_of,
+    p_of_difference,
+    pool,
+)
+
+ALL = "all"  # the subject of pooled lines
+
+
+def pool_subjects(verdicts, n_units):
+    """Add the pooled lines: each score that every subject has, averaged over subjects."""
+    subjects = list(dict.fromkeys(subject for subject, _ in verdicts))
+    pooled = {}
+    for condition in dict.fromkeys(condition for _, condition in verdicts):
+        each = [verdicts.get((subject, condition), {}) for subject in subjects]
+        shared = [key for key in each[0] if all(key in found for found in each)]
+        pooled[ALL, condition] = {key: pool([f[key] for f in each], n_units) for key in shared}
+    return verdicts | pooled
+
+
+def metric_lines(verdicts, kinds, interval="percentile", level=0.95, seed=0):
+    """Say of every score: value, interval, n, chance, p and ceiling.
+
+    Parameters
+    ----------
+    verdicts : dict
+        From `pool_subjects`.
+    kinds : dict of str to str
+        Condition -> model, baseline, control or ceiling. The ceiling of a score is its value in
+        the (first) condition of that kind.
+    interval, level
+        As `interval_of`.
+    seed : int
+        Breaks ties among permutations, for each line by its own name.
+
+    Returns
+    -------
+    lines : list of dict
+    """
+    top = next((condition for condition, kind in kinds.items() if kind == "ceiling"), None)
+    lines = []
+    for (subject, condition), scores in verdicts.items():
+        best = verdicts.get((subject, top), {})
+        for key, verdict in scores.items():
+            space, metric, set_size = key
+            low, high = interval_of(verdict, interval, level)
+            rng = child_rng(seed, "ties", subject, condition, *map(str, key))
+            lines.append(
+                {
+                    "subject": subject,
+                    "condition": condition,
+                    "kind": kinds[condition],
+                    "metric": metric,
+                    "space": space,
+                    "set_size": set_size,
+                    "value": verdict.value,
+                    "lo": low,
+                    "hi": high,
+                    "n": verdict.n,
+                    "chance": verdict.chance,
+                    "p": p_of(verdict, rng),
+                    "ceiling": best[key].value if key in best else np.nan,
+                    "better": verdict.better,
+                }
+            )
+    return lines
+
+
+def differences(verdicts, pairs, rows, draws, keep=lambda key: True):
+    """Judge pairs of conditions, for every subject and pooled.
+
+    Parameters
+    ----------
+    verdicts : dict
+        Subjects' lines, as for `pool_subjects`.
+    pairs : list of (str, str)
+        Conditions a and b, for a minus b.
+    rows : dict of str to Rows
+    draws : Draws
+    keep : callable (key) -> bool
+        Which scores are compared.
+
+    Returns
+    -------
+    judged : dict
+        ``{(subject, (a, b)): {key: Verdict}}``, the pooled ones included.
+    """
+    judged = {}
+    for subject in rows:
+        for pair in pairs:
+            a, b = (verdicts.get((subject, condition), {}) for condition in pair)
+            judged[subject, pair] = {
+                key: difference(a[key], b[key], rows[subject], draws)
+                for key in a
+                if key in b and keep(key)
+            }
+    return pool_subjects(judged, draws.counts.shape[1]) if judged else {}
+
+
+def comparison_lines(judged, interval="percentile", level=0.95, seed=0):
+    """Say of every difference: its size, interval, n and two-sided p; see `metric_lines`."""
+    lines = []
+    for (subject, (a, b)), scores in judged.items():
+        for key, verdict in scores.items():
+            low, high = interval_of(verdict, interval, level)
+            rng = child_rng(seed, "ties", subject, a, b, *map(str, key))
+            lines.append(
+                {
+                    "subject": subject,
+                    "metric": key[1],
+                    "a": a,
+                    "b": b,
+                    "difference": verdict.value,
+                    "lo": low,
+                    "hi": high,
+                    "n": verdict.n,
+                    "p": p_of_difference(verdict, rng),
+                    "space": key[0],
+                    "better": verdict.better,
+                }
+            )
+    return lines

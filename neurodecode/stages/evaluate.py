@@ -1,0 +1,287 @@
+"""Evaluate: every score of every condition, with n, chance, interval and p; then all comparisons.
+
+One table per score and condition says what each row would earn against each truth. Its own pairs
+are the score, its mismatched pairs chance, its permuted pairings the p-value. Test stimuli are
+resampled jointly for all subjects and conditions, so that differences are paired. Of the pictures
+only the chosen sample of a row is scored, however many were drawn.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from neurodecode.core.build import build
+from neurodecode.core.seeds import child_rng
+from neurodecode.core.stage import stage
+from neurodecode.data.stimuli import COLUMNS, load_pictures
+from neurodecode.rigour.controls import category_oracle
+from neurodecode.rigour.judge import Draws, judge, number_stimuli
+from neurodecode.rigour.results import (
+    ALL,
+    comparison_lines,
+    differences,
+    metric_lines,
+    pool_subjects,
+)
+from neurodecode.weights import weights_folder
+
+COMPARED = "subject metric a b difference lo hi n p space better".split()
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Which scores, against what, and how sure; conf/stage/evaluate.yaml explains each."""
+
+    metrics: dict
+    encoder: dict | None
+    reader: dict | None
+    against: tuple[str, ...] = ("shuffled", "prior_only", "ridge")
+    oracle_attribute: str | None = None
+    n_bootstrap: int = 1000
+    n_permutations: int = 1000
+    interval: Literal["percentile", "bca"] = "percentile"
+    level: float = 0.95
+    seed: int = 0
+    root: str = field(default="", metadata={"keyed": False})
+
+
+def weights(config):
+    """List the folders of the encoder's and the reader's weights: their bytes count."""
+    values = [v for node in (config.encoder, config.reader) if node for v in node.values()]
+    folders = [weights_folder(v) for v in values if isinstance(v, str)]
+    return [folder for folder in folders if folder is not None]
+
+
+# Of the simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
+HANDLE = "?simulate:bids/dataset_description.json"
+READS = ("index", "embed", "split", "preprocess:qc.json", "predict", "?reconstruct", HANDLE)
+
+
+@stage("evaluate", config=EvaluateConfig, inputs=READS, opens_test=True, external=weights)
+def run(config, inputs, out):
+    import pandas as pd
+
+    subjects = inputs.members("predict")
+    tables = {subject: _test_rows(inputs, subject) for subject in subjects}
+    truths, rows, n_units = number_stimuli({s: t["stimulus_id"] for s, t in tables.items()})
+    conditions = inputs.json("predict", "conditions.json", subjects[0])
+    kinds = {condition["name"]: condition["kind"] for condition in conditions}
+    metrics = [build(node) for node in config.metrics.values() if node]
+    eyes = _eyes(config, inputs, metrics)
+    rng = child_rng(config.seed, "draws")
+    draws = Draws.make(n_units, config.n_bootstrap, config.n_permutations, rng)
+
+    verdicts, whole = {}, {}
+    for subject in out.progress(subjects, label="subjects scored"):
+        truth = _truth(config, inputs, truths[subject], eyes, subject)
+        for name in kinds:
+            scores = score_all(metrics, truth, _predicted(inputs, subject, name, tables, eyes))
+            verdicts[subject, name] = {k: judge(s, rows[subject], draws) for k, s in scores.items()}
+            whole |= {k: k[2] in (None, len(truth["pooled"])) for k in scores}
+        _say_what_is_left_out(out, metrics, truth, subject)
+
+    how = {"interval": config.interval, "level": config.level, "seed": config.seed}
+    scored = metric_lines(pool_subjects(verdicts, n_units), kinds, **how)
+    pairs = _pairs(kinds, config.against)
+    compared = comparison_lines(differences(verdicts, pairs, rows, draws, whole.get), **how)
+    figures = {
+        "metrics": _without_nan(scored),
+        "comparisons": _without_nan(compared),
+        "reader": _reader_accuracy(config, inputs, eyes, truths),
+        "oracle": _oracle(config, inputs, metrics, truths),
+        "responses": {s: inputs.json("preprocess", "qc.json", s) for s in subjects},
+        "split": inputs.json("split", "split.json")["hash"],
+    }
+    out.save_table("metrics.tsv", pd.DataFrame(scored).astype({"set_size": "Int64"}))
+    out.save_table("comparisons.tsv", pd.DataFrame(compared, columns=COMPARED))
+    out.save_table("per_trial.parquet", _per_trial(tables, verdicts, whole))
+    out.save_json("reader.json", figures["reader"])
+    out.save_json("figures.json", figures)
+    _say_scores(out, scored, kinds)
+
+
+def score_all(metrics, truth, predicted):
+    """Put one condition through every metric whose material is there: ``{key: Score}``."""
+    scores = {}
+    for metric in metrics:
+        if metric.needs in truth and metric.needs in predicted:
+            for score in metric(truth[metric.needs], predicted[metric.needs]):
+                scores[metric.space, score.name, score.set_size] = score
+    return scores
+
+
+def chosen_samples(samples, row_ids):
+    """Number, for each row, its chosen one among all samples.
+
+    Raises
+    ------
+    ValueError
+        Where a row has no chosen sample, or several.
+    """
+    picked = samples[samples["chosen"].astype(bool)]
+    counts = picked["row_id"].value_counts().reindex(row_ids, fill_value=0)
+    if (counts != 1).any():
+        row = counts.index[counts != 1][0]
+        raise ValueError(f"row {row} has {counts[row]} chosen samples: reconstruct must choose one")
+    number = dict(zip(picked["row_id"], picked.index, strict=True))
+    return np.array([number[row] for row in row_ids])
+
+
+def _test_rows(inputs, subject):
+    """The rows that predict wrote for a subject; they must be of test stimuli alone."""
+    table = inputs.table("predict", "rows.tsv", subject)
+    split = inputs.table("split", "split.tsv")
+    tested = set(split["stimulus_id"][(split["subject"] == subject) & (split["split"] == "test")])
+    strangers = sorted(set(table["stimulus_id"]) - tested)
+    if strangers:
+        raise ValueError(
+            f"{subject}: {len(strangers)} predicted stimuli are not on its test side, e.g. "
+            f"{strangers[:3]}: only test stimuli are scored; run predict again on this split"
+        )
+    return table
+
+
+def _eyes(config, inputs, metrics):
+    """Build what looks at pictures: ``{need: function of pictures}``, where scores need it."""
+    needs = {metric.needs for metric in metrics} if inputs.has("reconstruct") else set()
+    eyes = {}
+    if "layers" in needs and config.encoder is not None:
+        eyes["layers"] = build(config.encoder).layers
+    if "attributes" in needs and config.reader is not None:
+        eyes["attributes"] = build(config.reader).read
+    return eyes
+
+
+def _truth(config, inputs, stimulus_ids, eyes, subject):
+    """Everything that is true of the stimuli: ``{need: material}``."""
+    order = inputs.table("embed", "stimuli.tsv")["stimulus_id"].tolist()
+    place = {stimulus: number for number, stimulus in enumerate(order)}
+    kind = "pooled.npy" if "pooled.npy" in inputs.files("embed") else "text.npy"
+    truth = {"pooled": inputs.array("embed", kind)[[place[s] for s in stimulus_ids]]}
+    stimuli = inputs.table("index", "stimuli.tsv").set_index("stimulus_id").loc[stimulus_ids]
+    if inputs.has("reconstruct"):
+        truth["pictures"] = _true_pictures(config, inputs, stimuli, subject)
+    if "layers" in eyes:
+        truth["layers"] = eyes["layers"](truth["pictures"])
+    attributes = stimuli.drop(columns=[c for c in COLUMNS if c in stimuli])
+    if "attributes" in eyes and len(attributes.columns):
+        truth["attributes"] = attributes.astype(str)
+    return truth
+
+
+def _true_pictures(config, inputs, stimuli, subject):
+    """Load the stimuli at the size of the reconstructions."""
+    names = inputs.files("reconstruct", subject)
+    name = next(n for n in names if n.endswith("/pictures.npy"))
+    height, width = inputs.array("reconstruct", name, subject).shape[1:3]
+    return load_pictures(_root(config, inputs), stimuli["path"], (height, width))
+
+
+def _root(config, inputs):
+    if config.root:
+        return Path(config.root).expanduser()
+    if not inputs.has("simulate"):
+        raise ValueError("evaluate.root is empty and no study was simulated: give the BIDS folder")
+    return inputs.path("simulate", "bids/stimuli").parent
+
+
+def _predicted(inputs, subject, condition, tables, eyes):
+    """Everything that a condition predicts for a subject's rows: ``{need: material}``."""
+    predicted = {"pooled": inputs.array("predict", f"{condition}/pooled.npy", subject)}
+    if not inputs.has("reconstruct"):
+        return predicted
+    if f"{condition}/pictures.npy" not in inputs.files("reconstruct", subject):
+        return predicted
+    samples = inputs.table("reconstruct", f"{condition}/samples.tsv", subject)
+    chosen = chosen_samples(samples, tables[subject]["row_id"].tolist())
+    pictures = inputs.array("reconstruct", f"{condition}/pictures.npy", subject)[chosen]
+    return predicted | {"pictures": pictures} | {need: eye(pictures) for need, eye in eyes.items()}
+
+
+def _say_what_is_left_out(out, metrics, truth, subject):
+    left_out = sorted({f"{m.needs} ({type(m).__name__})" for m in metrics if m.needs not in truth})
+    if left_out:
+        out.log(f"{subject}: not scored, since this study has no {', '.join(left_out)}")
+
+
+def _pairs(kinds, against):
+    models = [name for name, kind in kinds.items() if kind == "model"]
+    return [(model, other) for other in against if other in kinds for model in models]
+
+
+def _per_trial(tables, verdicts, whole):
+    """One line per row and score, of the full set of candidates only."""
+    import pandas as pd
+
+    parts = []
+    for (subject, condition), scores in verdicts.items():
+        table = tables[subject][["row_id", "stimulus_id"]]
+        for key, verdict in scores.items():
+            if whole[key]:
+                columns = {"condition": condition, "metric": key[1], "value": verdict.rows}
+                parts.append(table.assign(subject=subject, **columns))
+    order = ["subject", "row_id", "stimulus_id", "condition", "metric", "value"]
+    return pd.concat(parts, ignore_index=True)[order]
+
+
+def _reader_accuracy(config, inputs, eyes, truths):
+    """How well the reader reads the true pictures: what attribute accuracy can at best reach."""
+    if "attributes" not in eyes:
+        return {}
+    ids = np.unique(np.concatenate(list(truths.values())))
+    subject = next(iter(truths))
+    truth = _truth(config, inputs, ids, eyes, subject)
+    read = eyes["attributes"](truth["pictures"])
+    named = truth.get("attributes", read.iloc[:, :0])
+    return {
+        name: {
+            "accuracy": float((read[name].astype(str).to_numpy() == named[name].to_numpy()).mean()),
+            "majority": float(named[name].value_counts(normalize=True).max()),
+            "n": len(ids),
+        }
+        for name in read.columns
+        if name in named
+    }
+
+
+def _oracle(config, inputs, metrics, truths):
+    """What a decoder that knows one attribute and nothing else would score in embedding space."""
+    if config.oracle_attribute is None:
+        return {}
+    stimuli = inputs.table("index", "stimuli.tsv").set_index("stimulus_id")
+    if config.oracle_attribute not in stimuli:
+        raise ValueError(
+            f"evaluate.oracle_attribute={config.oracle_attribute}: the stimuli have "
+            f"{', '.join(stimuli.columns)}"
+        )
+    found = {}
+    for subject, ids in truths.items():
+        knows = {"pooled": category_oracle(stimuli.loc[ids, config.oracle_attribute])}
+        scores = score_all(metrics, knows, knows).values()
+        summary = lambda s: getattr(np, s.summary)(np.diagonal(s.values))
+        found[subject] = [
+            {"metric": s.name, "set_size": s.set_size, "value": summary(s), "chance": s.chance}
+            for s in scores
+        ]
+    return found
+
+
+def _without_nan(lines):
+    """JSON knows no NaN: null where there is no ceiling."""
+    missing = lambda value: isinstance(value, float) and np.isnan(value)
+    return [{k: None if missing(v) else v for k, v in line.items()} for line in lines]
+
+
+def _say_scores(out, scored, kinds):
+    """Tell the pooled whole-set scores of the model, one line each."""
+    told = set()
+    for line in scored:
+        if line["subject"] == ALL and kinds[line["condition"]] == "model":
+            if line["metric"] not in told:
+                told.add(line["metric"])
+                out.log(
+                    f"{line['metric']} {line['value']:.3f} [{line['lo']:.3f}, {line['hi']:.3f}], "
+                    f"chance {line['chance']:.3f}, n = {line['n']}"
+                )

@@ -1,0 +1,63 @@
+"""Split: who is trained on, who selects, who is tested; by stimulus and by run, frozen and hashed."""
+
+from dataclasses import dataclass, field
+
+from neurodecode.core.build import build
+from neurodecode.core.seeds import child_rng
+from neurodecode.core.stage import stage
+from neurodecode.rigour.splits import count_sides, split_hash, tied_groups
+
+COLUMNS = ["trial_id", "subject", "run", "stimulus_id"]
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Which rule, and the seed of what it draws."""
+
+    rule: dict = field(
+        default_factory=lambda: {"_target_": "neurodecode.rigour.splits.StimulusSplit"}
+    )
+    seed: int = 0
+
+
+@stage("split", config=SplitConfig, inputs=("index",))
+def run(config, inputs, out):
+    trials = inputs.table("index", "trials.tsv")
+    stimuli = inputs.table("index", "stimuli.tsv")
+
+    rule = build(config.rule)
+    labels = rule(trials, stimuli, child_rng(config.seed, "split"))
+
+    counts = count_sides(trials, labels)
+    out.save_table("split.tsv", trials[COLUMNS].assign(split=labels))
+    out.save_json(
+        "split.json",
+        {
+            "hash": split_hash(trials["trial_id"], labels),
+            "rule": config.rule,
+            "counts": counts,
+            "shared": shared_values(trials, labels),
+            "groups": int(tied_groups(trials, ("stimulus_id", "run")).max()) + 1,
+        },
+    )
+    for subject, sides in counts.items():
+        told = ", ".join(
+            f"{side} {n['trials']} ({n['stimuli']} stimuli)" for side, n in sides.items()
+        )
+        out.log(f"{subject}: {told}")
+
+
+def shared_values(trials, labels):
+    """Count what stands on more than one side: the leaks that the rule allowed.
+
+    Returns
+    -------
+    shared : dict
+        ``stimuli``: stimuli with trials on several sides, in any subjects; ``runs``: runs likewise.
+    """
+    table = trials.assign(split=labels)
+    sides = lambda columns: table.groupby(columns, dropna=False)["split"].nunique()
+    return {
+        "stimuli": int((sides("stimulus_id") > 1).sum()),
+        "runs": int((sides(["subject", "session", "run"]) > 1).sum()),
+    }
