@@ -1,0 +1,126 @@
+import pytest
+
+from neurodecode.data.bids import find_runs, parse_name, read_sidecars, subjects_of
+from neurodecode.data.recipe import Recipe
+from tests.data.small_study import write_json, write_study
+
+BARE = {"mask": {}, "confounds": {}}
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_name_is_taken_apart():
+    file = parse_name("sub-01_task-x_run-02_space-MNI_res-2_desc-preproc_bold.nii.gz")
+    assert file.entities["space"] == "MNI" and file.entities["run"] == "2"
+    assert (file.suffix, file.extension) == ("bold", ".nii.gz")
+    assert parse_name("README") is None and parse_name("sub_01.txt") is None
+
+
+def test_every_run_of_a_study_is_found_with_what_belongs_to_it(tmp_path):
+    write_study(tmp_path, n_runs=2)
+    recipe = Recipe(
+        derivatives="derivatives/simulated", rois={"early": {"suffix": "mask", "desc": "early"}}
+    )
+    runs = find_runs(recipe, tmp_path)
+    assert [(r.subject, r.run) for r in runs] == [
+        (s, r) for s in ("sub-01", "sub-02") for r in ("run-01", "run-02")
+    ]
+    last = runs[-1]
+    assert last.confounds.name == "sub-02_task-scenes_run-02_desc-confounds_timeseries.tsv"
+    assert last.mask.name == "sub-02_task-scenes_desc-brain_mask.nii.gz"
+    assert last.rois["early"].name == "sub-02_task-scenes_desc-early_mask.nii.gz"
+    assert read_sidecars(last)["RepetitionTime"] == 2.0
+
+
+def test_the_nearer_sidecar_is_the_stronger(tmp_path):
+    write_study(tmp_path, subjects=("sub-01",), n_runs=2)
+    write_json(tmp_path / "bold.json", {"RepetitionTime": 9, "EchoTime": 0.03})
+    write_json(tmp_path / "sub-01/func/sub-01_task-scenes_run-2_bold.json", {"RepetitionTime": 1.5})
+    write_json(tmp_path / "sub-01/sub-01_task-other_bold.json", {"RepetitionTime": 7})
+    first, second = find_runs(Recipe(**BARE), tmp_path)
+    assert read_sidecars(first) == {"RepetitionTime": 2.0, "TaskName": "scenes", "EchoTime": 0.03}
+    assert read_sidecars(second)["RepetitionTime"] == 1.5
+
+
+def test_sessions_keep_their_runs_apart_and_runs_are_ordered_by_number(tmp_path):
+    for session, run in [("b", "1"), ("a", "10"), ("a", "9")]:
+        stem = f"sub-1/ses-{session}/func/sub-1_ses-{session}_task-x_run-{run}"
+        touch(tmp_path, f"{stem}_bold.nii.gz", f"{stem}_events.tsv")
+    runs = find_runs(Recipe(**BARE), tmp_path)
+    assert [r.run for r in runs] == ["ses-a_run-9", "ses-a_run-10", "ses-b_run-1"]
+    assert runs[0].session == "ses-a"
+
+
+def test_fmripreps_output_is_taken_by_space_and_events_from_the_raw_data(tmp_path):
+    raw, derived = tmp_path / "raw", tmp_path / "fmriprep"
+    stem = "sub-10/func/sub-10_task-risk_run-1"
+    touch(raw, f"{stem}_bold.nii.gz", f"{stem}_events.tsv")
+    for space in ("MNI152NLin2009cAsym_res-2", "T1w"):
+        touch(derived, f"{stem}_space-{space}_desc-preproc_bold.nii.gz")
+        touch(derived, f"{stem}_space-{space}_desc-brain_mask.nii.gz")
+    touch(
+        derived,
+        "sub-10/anat/sub-10_desc-brain_mask.nii.gz",
+        f"{stem}_desc-confounds_timeseries.tsv",
+    )
+    write_json(raw / "task-risk_bold.json", {"RepetitionTime": 2})
+    write_json(derived / f"{stem}_space-T1w_desc-preproc_bold.json", {"StartTime": 0.97})
+    recipe = Recipe(derivatives=str(derived), bold_entities={"space": "T1w", "desc": "preproc"})
+    (run,) = find_runs(recipe, raw)
+    assert run.bold.name.endswith("_space-T1w_desc-preproc_bold.nii.gz")
+    assert run.mask.name.endswith("_run-1_space-T1w_desc-brain_mask.nii.gz")
+    assert run.events.is_relative_to(raw)
+    assert read_sidecars(run) == {"RepetitionTime": 2, "StartTime": 0.97}
+    with pytest.raises(ValueError, match="recipe.bold_entities"):
+        find_runs(Recipe(derivatives=str(derived), bold_entities={"desc": "preproc"}), raw)
+
+
+def test_two_tasks_ask_for_a_choice(tmp_path):
+    for task in ("a", "b"):
+        stem = f"sub-1/func/sub-1_task-{task}"
+        touch(tmp_path, f"{stem}_bold.nii.gz", f"{stem}_events.tsv")
+    with pytest.raises(ValueError, match="recipe.task"):
+        find_runs(Recipe(**BARE), tmp_path)
+    assert len(find_runs(Recipe(task="b", **BARE), tmp_path)) == 1
+
+
+def test_events_may_be_shared_by_all_subjects(tmp_path):
+    touch(tmp_path, "sub-1/func/sub-1_task-x_bold.nii.gz", "task-x_events.tsv")
+    assert find_runs(Recipe(**BARE), tmp_path)[0].events == tmp_path / "task-x_events.tsv"
+
+
+def test_missing_things_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not a folder"):
+        subjects_of(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no folder sub-"):
+        subjects_of(tmp_path)
+    touch(tmp_path, "sub-1/func/sub-1_task-x_bold.nii.gz")
+    with pytest.raises(FileNotFoundError, match="no events"):
+        find_runs(Recipe(**BARE), tmp_path)
+    touch(tmp_path, "sub-1/func/sub-1_task-x_events.tsv")
+    with pytest.raises(FileNotFoundError, match="recipe.mask"):
+        find_runs(Recipe(confounds={}), tmp_path)
+    with pytest.raises(FileNotFoundError, match="task-y"):
+        find_runs(Recipe(task="y", **BARE), tmp_path)
+    with pytest.raises(FileNotFoundError, match="sub-7.*sub-1"):
+        subjects_of(tmp_path, ["sub-7"])
+
+
+def test_two_masks_that_fit_equally_well_are_not_guessed_between(tmp_path):
+    stem = "sub-1/func/sub-1_task-x"
+    touch(tmp_path, f"{stem}_bold.nii.gz", f"{stem}_events.tsv")
+    touch(tmp_path, f"{stem}_desc-brain_mask.nii.gz", "sub-1/anat/sub-1_task-x_desc-brain_mask.nii")
+    with pytest.raises(ValueError, match="equally well"):
+        find_runs(Recipe(confounds={}), tmp_path)
+
+
+def test_broken_json_is_named(tmp_path):
+    touch(tmp_path, "sub-1/func/sub-1_task-x_bold.nii.gz", "task-x_events.tsv")
+    (tmp_path / "task-x_bold.json").write_text("{RepetitionTime: 2}")
+    with pytest.raises(ValueError, match=r"task-x_bold.json is not valid JSON"):
+        read_sidecars(find_runs(Recipe(**BARE), tmp_path)[0])
