@@ -1,0 +1,44 @@
+"""Simulate: make a study with known truth and write it as a BIDS data set."""
+
+from dataclasses import dataclass
+
+from neurodecode.core.build import build
+from neurodecode.core.stage import stage
+
+
+@dataclass(frozen=True)
+class SimulateConfig:
+    """Which study to simulate."""
+
+    study: dict | None = None
+    """A `_target_` node called with `folder`; it returns a summary, as
+    `neurodecode.world.study.simulate_study` does."""
+
+
+@stage("simulate", config=SimulateConfig)
+def run(config, inputs, out):
+    if config.study is None:
+        raise ValueError(
+            "simulate has no study to make: choose recipe=world, or leave simulate out of the "
+            "experiment's list of stages to read recorded data"
+        )
+    summary = build(config.study, folder=out.path("bids"))
+    out.save_json("summary.json", summary)
+    for line in describe(summary):
+        out.log(line)
+
+
+def describe(summary: dict) -> list[str]:
+    """Say in one line a subject what was simulated."""
+    return [
+        f"{s['subject']}: {s['n_voxels']} voxels, {s['n_runs']} runs, {s['n_trials']} trials, "
+        f"signal={summary['signal']}, snr={summary['snr']:g}: {_reliability(s)}"
+        for s in summary["subjects"]
+    ]
+
+
+def _reliability(subject: dict) -> str:
+    r = subject["repeat_correlation"]
+    if r is None:
+        return "single-trial reliability not measured (fewer than three training pictures repeat)"
+    return f"mean single-trial repeat correlation {r:.3f}"
