@@ -1,4 +1,4 @@
-"""Chance levels and controls: what a score means when the brain says nothing, or only a category."""
+"""Chance levels and controls: what a score means when the brain says nothing, or a category."""
 
 import numpy as np
 

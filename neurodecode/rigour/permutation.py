@@ -26,7 +26,7 @@ def permuted_truths(keys, truth_of_unit):
 
 
 def permuted_values(values, truths_of_row):
-    """What every row earns in every draw: values[truths_of_row[d, j], j], shape (n_draws, n_rows)."""
+    """What every row earns in every draw, values[truths[d, j], j]: shape (n_draws, n_rows)."""
     return values[truths_of_row, np.arange(values.shape[1])]
 
 

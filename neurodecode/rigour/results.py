@@ -1,6 +1,6 @@
 """The lines of the result tables: subjects and the pooled row, conditions, scores, comparisons.
 
-Verdicts come as ``{(subject, condition): {key: Verdict}}`` with ``key = (space, metric, set_size)``.
+Verdicts come as ``{(subject, condition): {key: Verdict}}``, key = (space, metric, set_size).
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Split: who is trained on, who selects, who is tested; by stimulus and by run, frozen and hashed."""
+"""Split: who is trained on, who selects, who is tested; by stimulus and run, frozen and hashed."""
 
 from dataclasses import dataclass, field
 

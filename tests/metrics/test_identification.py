@@ -1,4 +1,4 @@
-"""Two-way identification: published numbers, brute force, the category oracle, chance when blind."""
+"""Two-way identification: published numbers, brute force, the category oracle."""
 
 import numpy as np
 import pytest

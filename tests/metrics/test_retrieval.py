@@ -1,6 +1,6 @@
-"""Retrieval: published numbers, scikit-learn, brute force over sets, and exact chance when blind."""
+"""Retrieval: published numbers, scikit-learn, brute force, and exact chance when blind."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -102,7 +102,7 @@ def test_harder_sets_and_stricter_hits_never_score_more():
     similarity = rng.normal(size=(40, 40)) + np.eye(40)
     by_size = [own(brain_to_image(similarity, 1, size)) for size in (2, 5, 10, 40)]
     by_k = [own(brain_to_image(similarity, k, 40)) for k in (10, 5, 1)]
-    for easier, harder in [*zip(by_size, by_size[1:]), *zip(by_k, by_k[1:])]:
+    for easier, harder in [*pairwise(by_size), *pairwise(by_k)]:
         assert (easier >= harder - 1e-12).all()
 
 
