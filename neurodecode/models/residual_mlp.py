@@ -1,0 +1,114 @@
+"""A residual network read by three heads: per-subject input layers, then layers all subjects share.
+
+    z_0 = W_subject x                                (a linear code of the trial, one space for all)
+    z_k = z_{k-1} + Dropout(GELU(LayerNorm(Linear(z_{k-1}))))      the blocks of MindEye [1]_
+
+The heads read z linearly, so what a linear decoder can do lies on the network's straight path, and
+the blocks only add to it. The published network passes z_0 through a nonlinearity first
+(`linear_path=False`); on some thousand noisy trials that costs accuracy.
+
+References
+----------
+.. [1] Scotti et al. (2023). Reconstructing the mind's eye. NeurIPS.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+from neurodecode.models.base import BrainOutput, Sizes
+
+
+class ResidualMLP(nn.Module):
+    """Decode trials of any known subject into tokens, a pooled embedding and a blurry picture.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        What the data decide.
+    hidden : int
+        Width of the shared code z.
+    n_blocks : int
+        Residual blocks.
+    input_dropout : float
+        Share of channels hidden from the network in training, the regularisation that matters
+        most when channels are noisy; 0 to 1.
+    dropout : float
+        Share of features hidden in each block.
+    projector_hidden : int
+        Width of the contrastive head's nonlinear part.
+    linear_path : bool
+        False: z_0 passes LayerNorm, GELU and dropout, as published.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        hidden: int = 512,
+        n_blocks: int = 2,
+        input_dropout: float = 0.5,
+        dropout: float = 0.3,
+        projector_hidden: int = 512,
+        linear_path: bool = True,
+    ):
+        super().__init__()
+        self.sizes = sizes
+        self.inputs = nn.ModuleDict(
+            {subject: nn.Linear(n, hidden) for subject, n in sizes.channels.items()}
+        )
+        self.hide_channels = nn.Dropout(input_dropout)
+        self.enter = nn.Identity() if linear_path else _activation(hidden, dropout)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden, hidden), *_activation(hidden, dropout))
+            for _ in range(n_blocks)
+        )
+        self.pooled = nn.Linear(hidden, sizes.dim)
+        self.projector = nn.Sequential(
+            nn.Linear(hidden, projector_hidden),
+            *_activation(projector_hidden, dropout),
+            nn.Linear(projector_hidden, sizes.dim),
+        )
+        n_values = sizes.n_tokens * sizes.token_dim
+        self.tokens = nn.Linear(hidden, n_values) if n_values else None
+        self.blurry = nn.Linear(hidden, math.prod(sizes.blurry)) if sizes.blurry else None
+
+    def forward(self, responses: Tensor, subject: str) -> BrainOutput:
+        """Decode trials of one subject.
+
+        Parameters
+        ----------
+        responses : Tensor, shape (n_trials, n_channels of this subject)
+            Scaled by the statistics of training rows.
+        subject : str
+
+        Raises
+        ------
+        ValueError
+            For a subject, or a number of channels, that the network was not made for.
+        """
+        self._check(responses, subject)
+        z = self.enter(self.inputs[subject](self.hide_channels(responses)))
+        for block in self.blocks:
+            z = z + block(z)
+        sizes, tokens, blurry = self.sizes, None, None
+        if self.tokens is not None:
+            tokens = self.tokens(z).unflatten(1, (sizes.n_tokens, sizes.token_dim))
+        if self.blurry is not None:
+            blurry = self.blurry(z).unflatten(1, sizes.blurry) + 0.5  # mid-grey is the start
+        return BrainOutput(tokens, self.pooled(z) + self.projector(z), blurry)
+
+    def _check(self, responses: Tensor, subject: str) -> None:
+        known = self.sizes.channels
+        if subject not in known:
+            raise ValueError(
+                f"the network knows {', '.join(known)}, not {subject!r}: train it with them"
+            )
+        if responses.shape[1] != known[subject]:
+            raise ValueError(
+                f"{subject} has {responses.shape[1]} channels but the network was made for "
+                f"{known[subject]}: use the same mask and channel selection, or retrain"
+            )
+
+
+def _activation(width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout))
