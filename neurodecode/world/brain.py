@@ -27,7 +27,7 @@ SIGNALS = ("full", "category_only", "low_level_only", "none")
 
 TUNING_MM = 4.5  # distance over which preferences, and ongoing activity, change
 
-# How much of a high-level voxel's variance each attribute takes, relative to shape.
+# How much of the high-level sheet's variance each attribute takes, relative to shape.
 ATTRIBUTE_WEIGHTS = {
     "shape": 1.0,
     "colour": 0.7,
@@ -89,7 +89,7 @@ def make_subject(name: str, n_voxels: int, rng: np.random.Generator) -> Subject:
         rf_size_px=size_px,
         channel_weights=_channel_weights(mm[early], size_px, rng),
         tuning={
-            attribute: _tuning(mm[high], len(values), rng)
+            attribute: np.sqrt(ATTRIBUTE_WEIGHTS[attribute]) * _tuning(mm[high], len(values), rng)
             for attribute, values in ATTRIBUTES.items()
         },
         evoked_percent=answers * rng.normal(1.5, 0.4, n_voxels),
@@ -118,8 +118,8 @@ def stimulus_responses(
     Returns
     -------
     responses : ndarray of float32, shape (n, n_voxels)
-        Mean 0 over these pictures in every voxel, standard deviation 1 where the brain carries
-        everything; 0 in silent voxels.
+        Where the brain carries everything, mean 0 and standard deviation 1 in every voxel: over
+        these pictures in the early sheet, over all scenes in the high one. 0 in silent voxels.
 
     Raises
     ------
@@ -133,10 +133,8 @@ def stimulus_responses(
         drive = early_drive(subject, maps)
         responses[:, subject.roi == "early"] = (drive - drive.mean(axis=0)) / drive.std(axis=0)
     if signal in ("full", "category_only"):
-        spread = high_drive(subject, scenes, list(ATTRIBUTES)).std(axis=0)
         carried = list(ATTRIBUTES) if signal == "full" else ["shape"]
-        drive = high_drive(subject, scenes, carried)
-        responses[:, subject.roi == "high"] = (drive - drive.mean(axis=0)) / spread
+        responses[:, subject.roi == "high"] = high_drive(subject, scenes, carried)
     return responses
 
 
@@ -157,12 +155,16 @@ def early_drive(subject: Subject, maps: np.ndarray) -> np.ndarray:
 
 
 def high_drive(subject: Subject, scenes: pd.DataFrame, attributes: list[str]) -> np.ndarray:
-    """Answer of the high-level sheet, (n, n_high): the sum of its tuning to each attribute."""
+    """Answer of the high-level sheet, (n, n_high): the sum of its tuning to each attribute.
+
+    In units of its spread over all scenes and all attributes, whichever are summed here.
+    """
     drive = np.zeros((len(scenes), int((subject.roi == "high").sum())))
     for attribute in attributes:
         value = pd.Categorical(scenes[attribute], ATTRIBUTES[attribute]).codes
-        drive += np.sqrt(ATTRIBUTE_WEIGHTS[attribute]) * subject.tuning[attribute][value]
-    return drive
+        drive += subject.tuning[attribute][value]
+    variance = sum((tuning**2).mean(axis=0) for tuning in subject.tuning.values())
+    return drive / np.sqrt(variance)
 
 
 def smooth_fields(

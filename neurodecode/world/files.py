@@ -17,9 +17,7 @@ def write_json(path: Path, obj: dict) -> None:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(
-        path, sep="\t", index=False, lineterminator="\n", na_rep="n/a", float_format="%.6g"
-    )
+    table.round(8).to_csv(path, sep="\t", index=False, lineterminator="\n", na_rep="n/a")
 
 
 def write_pictures(paths: list[Path], pictures: np.ndarray) -> None:
