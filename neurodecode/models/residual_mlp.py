@@ -4,8 +4,8 @@
     z_k = z_{k-1} + Dropout(GELU(LayerNorm(Linear(z_{k-1}))))      the blocks of MindEye [1]_
 
 The heads read z linearly, so what a linear decoder can do lies on the network's straight path, and
-the blocks only add to it. The published network passes z_0 through a nonlinearity first
-(`linear_path=False`); on some thousand noisy trials that costs accuracy.
+the blocks add to it. The published network passes z_0 through a nonlinearity first
+(`linear_path=False`).
 
 References
 ----------

@@ -1,0 +1,33 @@
+"""No alignment: every subject keeps its own channels; and the anatomical baseline of the others."""
+
+import numpy as np
+
+
+class Identity:
+    """Leave responses as they are; the network's input layer of each subject does the rest."""
+
+    def fit(self, source: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+        """There is nothing to fit."""
+        return {}
+
+    def transform(self, responses: np.ndarray, state: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the responses, in the subject's own channels."""
+        return responses
+
+
+def nearest_channels(positions_mm: np.ndarray, reference_mm: np.ndarray) -> np.ndarray:
+    """For each reference channel the source channel that lies nearest: what anatomy alone can do.
+
+    Parameters
+    ----------
+    positions_mm : ndarray, shape (n_source, 3)
+    reference_mm : ndarray, shape (n_reference, 3)
+        In the same space.
+
+    Returns
+    -------
+    nearest : ndarray of int, shape (n_reference,)
+        Of several equally near the first.
+    """
+    squares = (positions_mm**2).sum(axis=1) - 2 * reference_mm @ positions_mm.T
+    return squares.argmin(axis=1)  # the reference's own square is the same for all: left out

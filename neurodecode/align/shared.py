@@ -1,0 +1,46 @@
+"""Two subjects' answers to the same stimuli, and how well one predicts the other."""
+
+import numpy as np
+
+
+def stimulus_means(responses: np.ndarray, stimulus_ids) -> tuple[np.ndarray, np.ndarray]:
+    """Average the repeats of each stimulus.
+
+    Returns
+    -------
+    names : ndarray of str, shape (n_stimuli,)
+        Sorted; trials without a stimulus (an empty id) are left out.
+    means : ndarray of float64, shape (n_stimuli, n_channels)
+    """
+    ids = np.asarray(stimulus_ids, str)
+    names, which, counts = np.unique(ids[ids != ""], return_inverse=True, return_counts=True)
+    sums = np.zeros((len(names), responses.shape[1]))
+    np.add.at(sums, which, responses[ids != ""])
+    return names, sums / counts[:, None]
+
+
+def shared_responses(source, source_ids, reference, reference_ids):
+    """Pair the answers of two subjects to the stimuli both saw, averaged over repeats.
+
+    Returns
+    -------
+    source, reference : ndarray, shapes (n_shared, n_source) and (n_shared, n_reference)
+        Row i of both belongs to the same stimulus.
+    """
+    names_a, means_a = stimulus_means(source, source_ids)
+    names_b, means_b = stimulus_means(reference, reference_ids)
+    _, rows_a, rows_b = np.intersect1d(names_a, names_b, return_indices=True)
+    return means_a[rows_a], means_b[rows_b]
+
+
+def mean_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Pearson's r over stimuli, averaged over channels; 0 for a constant channel.
+
+    NaN with fewer than three stimuli, where a correlation says nothing.
+    """
+    if len(predicted) < 3:
+        return float("nan")
+    a, b = predicted - predicted.mean(axis=0), measured - measured.mean(axis=0)
+    scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    r = np.divide((a * b).sum(axis=0), scale, out=np.zeros(len(scale)), where=scale > 0)
+    return float(r.mean())
