@@ -82,7 +82,7 @@ def image_to_brain(similarity, k=1, set_size=None):
 
 
 def match_rank(similarity):
-    """Number of pictures nearer to a row than each picture, ties half: 0 best, (n - 1) / 2 chance."""
+    """Number of pictures nearer to a row than each picture, ties half; chance (n - 1) / 2."""
     above, tied = count_rivals(similarity, axis=0)
     return above + tied / 2
 

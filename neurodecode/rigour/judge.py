@@ -127,49 +127,79 @@ class Verdict:
     better: str
 
 
-def judge(score, rows, draws):
+@dataclass(frozen=True)
+class Panel:
+    """The draws as one subject's rows see them; made once, used for every score.
+
+    Parameters
+    ----------
+    rows : Rows
+    counts : ndarray, shape (n_bootstrap, n_rows)
+    left_out : ndarray, shape (n_units, n_rows)
+    truths : ndarray of int, shape (n_permutations, n_rows)
+        The truth each row is dealt in each permutation.
+    flips : ndarray of bool, shape (n_permutations, n_rows)
+    """
+
+    rows: Rows
+    counts: np.ndarray
+    left_out: np.ndarray
+    truths: np.ndarray
+    flips: np.ndarray
+
+    @classmethod
+    def of(cls, rows, draws):
+        """Look the draws of the units up for `rows`."""
+        units, first, unit_of_row = np.unique(rows.unit, return_index=True, return_inverse=True)
+        dealt = permuted_truths(draws.keys[:, units], rows.own[first])
+        return cls(
+            rows,
+            draws.counts[:, rows.unit],
+            leave_one_out_counts(draws.counts.shape[1])[:, rows.unit],
+            dealt[:, unit_of_row],
+            draws.flips[:, rows.unit],
+        )
+
+
+def judge(score, panel):
     """Judge one score of one subject and condition.
 
     Parameters
     ----------
     score : object with values, chance, summary, better
         ``values[i, j]`` is what row j earns against truth i.
-    rows : Rows
-    draws : Draws
+    panel : Panel
 
     Returns
     -------
     verdict : Verdict
         Chance is the score's own, or the mean over mismatched pairs where it has none.
     """
-    trial_scores = score.values[rows.own, np.arange(len(rows.own))]
-    chance = mismatched_mean(score.values, rows.own) if score.chance is None else score.chance
-    dealt = permuted_values(score.values, _dealt_truths(rows, draws.keys))
+    own = panel.rows.own
+    trial_scores = score.values[own, np.arange(len(own))]
+    chance = mismatched_mean(score.values, own) if score.chance is None else score.chance
     return Verdict(
-        **_resampled(trial_scores, rows, draws, score.summary),
+        **_resampled(trial_scores, panel, score.summary),
         chance=float(chance),
-        n=rows.n_units,
-        null=_summary_of(dealt, score.summary),
+        n=panel.rows.n_units,
+        null=_summary_of(permuted_values(score.values, panel.truths), score.summary),
         rows=trial_scores,
         summary=score.summary,
         better=score.better,
     )
 
 
-def difference(a, b, rows, draws):
+def difference(a, b, panel):
     """Judge a minus b, two conditions of one subject on the same rows; no difference is chance."""
-    median = a.summary == "median"
-    paired = np.stack([a.rows, b.rows], axis=1)
-    resampled = [_resampled(column, rows, draws, a.summary) for column in paired.T]
-    flipped = draws.flips[:, rows.unit]
-    first, second = np.where(flipped, b.rows, a.rows), np.where(flipped, a.rows, b.rows)
-    null = _summary_of(first, a.summary) - _summary_of(second, a.summary)
+    one, other = (_resampled(v.rows, panel, v.summary) for v in (a, b))
+    first = np.where(panel.flips, b.rows, a.rows)
+    second = np.where(panel.flips, a.rows, b.rows)
     return Verdict(
-        **{name: resampled[0][name] - resampled[1][name] for name in resampled[0]},
+        **{name: one[name] - other[name] for name in one},
         chance=0.0,
         n=a.n,
-        null=null,
-        rows=np.empty(0) if median else a.rows - b.rows,
+        null=_summary_of(first, a.summary) - _summary_of(second, a.summary),
+        rows=a.rows - b.rows,
         summary=a.summary,
         better=a.better,
     )
@@ -222,20 +252,13 @@ def p_of_difference(verdict, rng):
     return two_sided_p(verdict.value, verdict.null, rng)
 
 
-def _resampled(trial_scores, rows, draws, summary):
+def _resampled(trial_scores, panel, summary):
     summarise, column = SUMMARIES[summary], trial_scores[:, None]
-    n_units = draws.counts.shape[1]
     return {
         "value": float(summarise(column, np.ones((1, len(column))))[0, 0]),
-        "draws": summarise(column, draws.counts[:, rows.unit])[:, 0],
-        "left_out": summarise(column, leave_one_out_counts(n_units)[:, rows.unit])[:, 0],
+        "draws": summarise(column, panel.counts)[:, 0],
+        "left_out": summarise(column, panel.left_out)[:, 0],
     }
-
-
-def _dealt_truths(rows, keys):
-    """The truth each row gets in each permutation, shape (n_permutations, n_rows)."""
-    units, first, unit_of_row = np.unique(rows.unit, return_index=True, return_inverse=True)
-    return permuted_truths(keys[:, units], rows.own[first])[:, unit_of_row]
 
 
 def _summary_of(values, summary):

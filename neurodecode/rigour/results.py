@@ -76,7 +76,7 @@ def metric_lines(verdicts, kinds, interval="percentile", level=0.95, seed=0):
     return lines
 
 
-def differences(verdicts, pairs, rows, draws, keep=lambda key: True):
+def differences(verdicts, pairs, panels, n_units, keep=lambda key: True):
     """Judge pairs of conditions, for every subject and pooled.
 
     Parameters
@@ -85,8 +85,9 @@ def differences(verdicts, pairs, rows, draws, keep=lambda key: True):
         Subjects' lines, as for `pool_subjects`.
     pairs : list of (str, str)
         Conditions a and b, for a minus b.
-    rows : dict of str to Rows
-    draws : Draws
+    panels : dict of str to Panel
+    n_units : int
+        Number of test stimuli of the study.
     keep : callable (key) -> bool
         Which scores are compared.
 
@@ -96,15 +97,15 @@ def differences(verdicts, pairs, rows, draws, keep=lambda key: True):
         ``{(subject, (a, b)): {key: Verdict}}``, the pooled ones included.
     """
     judged = {}
-    for subject in rows:
+    for subject in panels:
         for pair in pairs:
             a, b = (verdicts.get((subject, condition), {}) for condition in pair)
             judged[subject, pair] = {
-                key: difference(a[key], b[key], rows[subject], draws)
+                key: difference(a[key], b[key], panels[subject])
                 for key in a
                 if key in b and keep(key)
             }
-    return pool_subjects(judged, draws.counts.shape[1]) if judged else {}
+    return pool_subjects(judged, n_units) if judged else {}
 
 
 def comparison_lines(judged, interval="percentile", level=0.95, seed=0):

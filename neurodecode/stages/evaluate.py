@@ -17,7 +17,7 @@ from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.data.stimuli import COLUMNS, load_pictures
 from neurodecode.rigour.controls import category_oracle
-from neurodecode.rigour.judge import Draws, judge, number_stimuli
+from neurodecode.rigour.judge import Draws, Panel, judge, number_stimuli
 from neurodecode.rigour.results import (
     ALL,
     comparison_lines,
@@ -72,20 +72,21 @@ def run(config, inputs, out):
     eyes = _eyes(config, inputs, metrics)
     rng = child_rng(config.seed, "draws")
     draws = Draws.make(n_units, config.n_bootstrap, config.n_permutations, rng)
+    panels = {subject: Panel.of(rows[subject], draws) for subject in subjects}
 
     verdicts, whole = {}, {}
     for subject in out.progress(subjects, label="subjects scored"):
         truth = _truth(config, inputs, truths[subject], eyes, subject)
         for name in kinds:
             scores = score_all(metrics, truth, _predicted(inputs, subject, name, tables, eyes))
-            verdicts[subject, name] = {k: judge(s, rows[subject], draws) for k, s in scores.items()}
+            verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
             whole |= {k: k[2] in (None, len(truth["pooled"])) for k in scores}
         _say_what_is_left_out(out, metrics, truth, subject)
 
     how = {"interval": config.interval, "level": config.level, "seed": config.seed}
     scored = metric_lines(pool_subjects(verdicts, n_units), kinds, **how)
     pairs = _pairs(kinds, config.against)
-    compared = comparison_lines(differences(verdicts, pairs, rows, draws, whole.get), **how)
+    compared = comparison_lines(differences(verdicts, pairs, panels, n_units, whole.get), **how)
     figures = {
         "metrics": _without_nan(scored),
         "comparisons": _without_nan(compared),

@@ -6,6 +6,7 @@ import pytest
 from neurodecode.metrics.score import Score
 from neurodecode.rigour.judge import (
     Draws,
+    Panel,
     difference,
     interval_of,
     judge,
@@ -23,7 +24,7 @@ def verdicts(tables, ids=IDS, summary="mean"):
     _, rows, n_units = number_stimuli(ids)
     draws = Draws.make(n_units, 500, 200, np.random.default_rng(1))
     judged = [
-        judge(Score("x", t, summary=summary), r, draws)
+        judge(Score("x", t, summary=summary), Panel.of(r, draws))
         for t, r in zip(tables, rows.values(), strict=True)
     ]
     return judged, rows, draws, n_units
@@ -81,7 +82,7 @@ def test_several_rows_of_a_stimulus_move_together():
 def test_a_paired_difference_sees_what_two_intervals_do_not():
     easy = RNG.random((N, 1)) * np.ones((1, N))  # stimuli differ a lot, conditions little
     (a, b), rows, draws, _ = verdicts([easy + 0.02 + 0.01 * RNG.random((N, N)), easy])
-    gap = difference(a, b, rows["sub-01"], draws)
+    gap = difference(a, b, Panel.of(rows["sub-01"], draws))
     assert gap.value == pytest.approx(a.value - b.value)
     assert interval_of(gap, "percentile", 0.95)[0] > 0.015
     assert interval_of(a, "percentile", 0.95)[0] < interval_of(b, "percentile", 0.95)[1]
@@ -91,7 +92,7 @@ def test_a_paired_difference_sees_what_two_intervals_do_not():
 @pytest.mark.parametrize("summary", ["mean", "median"])
 def test_swapping_a_and_b_flips_the_difference(summary):
     (a, b), rows, draws, _ = verdicts([RNG.random((N, N)), RNG.random((N, N))], summary=summary)
-    forth, back = (difference(*pair, rows["sub-01"], draws) for pair in ((a, b), (b, a)))
+    forth, back = (difference(*pair, Panel.of(rows["sub-01"], draws)) for pair in ((a, b), (b, a)))
     assert forth.value == -back.value
     np.testing.assert_allclose(forth.draws, -back.draws)
     p = [p_of_difference(d, np.random.default_rng(3)) for d in (forth, back)]

@@ -10,7 +10,7 @@ from neurodecode.metrics.identification import two_way
 from neurodecode.metrics.pixel import PixCorr
 from neurodecode.metrics.retrieval import Retrieval, brain_to_image
 from neurodecode.metrics.score import Score, cosine
-from neurodecode.rigour.judge import Draws, Rows, difference, judge, p_of, p_of_difference
+from neurodecode.rigour.judge import Draws, Panel, Rows, difference, judge, p_of, p_of_difference
 from neurodecode.rigour.permutation import permutation_p, permuted_truths
 
 
@@ -19,7 +19,7 @@ def null_p_values(make_score, n_studies=400, n=30, n_permutations=199, seed=0):
     rows = Rows(np.arange(n), np.arange(n))
     for _ in range(n_studies):
         draws = Draws.make(n, 1, n_permutations, rng)
-        p.append(p_of(judge(make_score(rng, n), rows, draws), rng))
+        p.append(p_of(judge(make_score(rng, n), Panel.of(rows, draws)), rng))
     return np.array(p)
 
 
@@ -55,7 +55,7 @@ def test_p_is_the_share_of_all_pairings_on_a_tiny_study():
     exact = np.mean(np.array(scores) >= np.diagonal(values).mean())
     rng = np.random.default_rng(2)
     rows = Rows(np.arange(5), np.arange(5))
-    p = p_of(judge(Score("", values, 0.0), rows, Draws.make(5, 1, 20000, rng)), rng)
+    p = p_of(judge(Score("", values, 0.0), Panel.of(rows, Draws.make(5, 1, 20000, rng))), rng)
     assert p == pytest.approx(exact, abs=0.02)
 
 
@@ -89,15 +89,14 @@ def test_the_difference_of_equal_conditions_has_uniform_p():
     rng, n, p = np.random.default_rng(5), 30, []
     rows = Rows(np.arange(n), np.arange(n))
     for _ in range(400):
-        draws = Draws.make(n, 1, 199, rng)
+        panel = Panel.of(rows, Draws.make(n, 1, 199, rng))
         truth = rng.normal(size=(n, 6))
         a, b = (
             judge(
                 Score("", brain_to_image(cosine(truth, truth + 3 * rng.normal(size=(n, 6))))),
-                rows,
-                draws,
+                panel,
             )
             for _ in range(2)
         )
-        p.append(p_of_difference(difference(a, b, rows, draws), rng))
+        p.append(p_of_difference(difference(a, b, panel), rng))
     assert kstest(p, "uniform").pvalue > 0.01
