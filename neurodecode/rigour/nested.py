@@ -61,8 +61,9 @@ def choose(score, labels, runs, rows):
     hits = misplaced = 0.0
     for name in dict.fromkeys(runs[rows]):
         train, test = rows[runs[rows] != name], rows[runs[rows] == name]
-        rank = ranks(score(train, test), labels[test])
-        hits, misplaced = hits + (rank < 1).sum(axis=-1), misplaced + rank.sum(axis=-1)
+        tried = score(train, test)
+        hits = hits + top_hits(tried, labels[test]).sum(axis=-1)
+        misplaced = misplaced + ranks(tried, labels[test]).sum(axis=-1)
     return int(np.lexsort((misplaced, -hits))[0])
 
 
@@ -79,7 +80,22 @@ def ranks(scores, labels):
     rank : ndarray, shape (..., n_rows)
         0 where the true class is alone at the top.
     """
-    own = np.take_along_axis(
+    own = _own(scores, labels)
+    return (scores > own).sum(axis=-1) + ((scores == own).sum(axis=-1) - 1) / 2
+
+
+def top_hits(scores, labels):
+    """1 where the true class scores highest, 1/k where k classes share the top, otherwise 0.
+
+    Parameters and shape as in :func:`ranks`.
+    """
+    own = _own(scores, labels)
+    on_top = (scores > own).sum(axis=-1) == 0
+    return on_top / (scores == own).sum(axis=-1)
+
+
+def _own(scores, labels):
+    """Score of the true class, shape (..., n_rows, 1)."""
+    return np.take_along_axis(
         scores, np.broadcast_to(labels[:, None], (*scores.shape[:-1], 1)), axis=-1
     )
-    return (scores > own).sum(axis=-1) + ((scores == own).sum(axis=-1) - 1) / 2
