@@ -19,7 +19,7 @@ def write_study(root, subjects=("sub-01", "sub-02"), n_runs=2, rng=None, noise=0
     """Write a study of eight pictures, each shown once a run; return ``{subject: weights}``.
 
     The response of a voxel to picture i is ``weights[i]`` percent, shape (8, n_voxels), added to a
-    mean of 1000; voxels outside the mask (the last plane) hold 0.
+    mean between 800 and 1200; voxels outside the mask (the last plane) hold 0.
     """
     root, rng = Path(root), rng or np.random.default_rng(0)
     (root / "stimuli").mkdir(parents=True)
@@ -72,20 +72,18 @@ def write_nifti(path, data, tr_s=None):
 
 def response(onsets_s, times_s):
     """Sample nilearn's response to 1 s of stimulation, peak 1: (n_volumes, n_trials)."""
-    from nilearn.glm.first_level import compute_regressor
+    from nilearn.glm.first_level import glover_hrf
 
-    columns = []
-    for onset_s in onsets_s:
-        fine = np.arange(0, times_s[-1] + TR_S, 0.05)
-        event = ([onset_s], [1.0], [1.0])
-        columns.append(np.interp(times_s, fine, compute_regressor(event, "glover", fine)[0][:, 0]))
-    columns = np.array(columns).T
-    return columns / columns.max()
+    step_s = 0.02
+    shape = np.convolve(np.ones(int(1 / step_s)), glover_hrf(step_s, oversampling=1))
+    after_s = np.asarray(times_s)[:, None] - np.asarray(onsets_s)
+    return np.interp(after_s, step_s * np.arange(len(shape)), shape / shape.max(), left=0, right=0)
 
 
 def _write_subject(root, subject, n_runs, rng, noise):
     inside = mask_of_study()
     weights = rng.standard_normal((len(PICTURES), inside.sum()))
+    means = np.linspace(800, 1200, inside.sum())
     func = Path(subject) / "func"
     derived = root / "derivatives" / "simulated" / func
     write_nifti(derived / f"{subject}_task-scenes_desc-brain_mask.nii.gz", inside.astype(np.uint8))
@@ -99,7 +97,7 @@ def _write_subject(root, subject, n_runs, rng, noise):
         percent = response(onsets_s, times_s) @ weights[order]
         percent += noise * rng.standard_normal(percent.shape)
         bold = np.zeros((*SHAPE, N_VOLUMES), np.float32)
-        bold[inside] = (1000 * (1 + percent / 100)).T
+        bold[inside] = (means * (1 + percent / 100)).T
         write_nifti(root / func / f"{stem}_bold.nii.gz", bold, TR_S)
         write_tsv(
             root / func / f"{stem}_events.tsv",
