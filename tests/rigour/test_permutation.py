@@ -10,7 +10,16 @@ from neurodecode.metrics.identification import two_way
 from neurodecode.metrics.pixel import PixCorr
 from neurodecode.metrics.retrieval import Retrieval, brain_to_image
 from neurodecode.metrics.score import Score, cosine
-from neurodecode.rigour.judge import Draws, Panel, Rows, difference, judge, p_of, p_of_difference
+from neurodecode.rigour.judge import (
+    Draws,
+    Panel,
+    Rows,
+    difference,
+    judge,
+    p_of,
+    p_of_difference,
+    pool,
+)
 from neurodecode.rigour.permutation import permutation_p, permuted_truths
 
 
@@ -99,4 +108,16 @@ def test_the_difference_of_equal_conditions_has_uniform_p():
             for _ in range(2)
         )
         p.append(p_of_difference(difference(a, b, panel), rng))
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_pooled_p_stays_uniform_when_all_subjects_err_alike():
+    rng, n, p = np.random.default_rng(6), 30, []
+    rows = Rows(np.arange(n), np.arange(n))
+    for _ in range(400):
+        panel = Panel.of(rows, Draws.make(n, 1, 199, rng))
+        truth, common = rng.normal(size=(n, 6)), rng.normal(size=(n, 6))
+        subjects = [common + 0.2 * rng.normal(size=(n, 6)) for _ in range(3)]
+        judged = [judge(Score("", two_way(cosine(truth, x))), panel) for x in subjects]
+        p.append(p_of(pool(judged, n), rng))
     assert kstest(p, "uniform").pvalue > 0.01

@@ -291,6 +291,25 @@ def test_without_pictures_the_embedding_is_scored_alone(evaluated):
     assert set(table["space"]) == {"embedding"}
 
 
+def test_single_trials_share_their_stimulus(tmp_path, artifact, store):
+    root = tmp_path / "s"
+    write_study(root, pictures=False)
+    for subject in SUBJECTS:  # every stimulus twice, as rows of its own
+        rows = read_table(root / "predict" / subject / "rows.tsv")
+        twice = pd.concat([rows, rows.assign(row_id=rows["row_id"] + "b")])
+        write_table(root / "predict" / subject / "rows.tsv", twice)
+        for name in KINDS:
+            path = root / "predict" / subject / name / "pooled.npy"
+            np.save(path, np.tile(np.load(path), (2, 1)))
+    upstream = {n: artifact(root / n) for n in ("index", "embed", "split")}
+    for name in ("preprocess", "predict"):
+        upstream[name] = {s: artifact(root / name / s) for s in SUBJECTS}
+    table = table_of(run_stage(evaluate, CONFIG, upstream, store))
+    assert set(table["n"]) == {N}
+    assert not table["metric"].str.startswith("image_to_brain").any()
+    assert set(pick(table, metric="brain_to_image_top1", set_size=N)["chance"]) == {1 / N}
+
+
 def test_a_stimulus_that_is_not_tested_is_refused(tmp_path, artifact, store):
     write_study(tmp_path / "s", pictures=False)
     table = read_table(tmp_path / "s/split/split.tsv")
