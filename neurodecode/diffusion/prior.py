@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurodecode.diffusion.linear import LinearDenoiser
 from neurodecode.diffusion.prior_network import PriorNetwork
 from neurodecode.diffusion.schedule import Step, cosine_schedule, ddim_steps, ddpm_steps
 
@@ -41,6 +42,9 @@ class DiffusionPrior(nn.Module):
     image_embed_scale : float or None
         Tokens are multiplied by this before noise is added, divided after sampling; None is
         sqrt(dim), which suits unit vectors.
+    linear_components : int
+        Above 0, the network adds to a `LinearDenoiser` with so many principal components, which
+        `prepare` fits; with 0 it predicts x_0 by itself, as published.
     compat : bool
         Published quirks: of the network, of DDIM's grid, and guidance away from a null that also
         drops the image tokens.
@@ -59,6 +63,7 @@ class DiffusionPrior(nn.Module):
         cond_drop: float = 0.2,
         image_drop: float = 0.0,
         image_embed_scale: float | None = 1.0,
+        linear_components: int = 0,
         compat: bool = False,
     ):
         super().__init__()
@@ -70,6 +75,34 @@ class DiffusionPrior(nn.Module):
         self.noise_scheduler = _buffers(self.schedule)
         self.cond_drop, self.image_drop, self.compat = cond_drop, image_drop, compat
         self.scale = math.sqrt(dim) if image_embed_scale is None else image_embed_scale
+        self.linear = None
+        if linear_components:
+            if self.scale != 1:
+                raise ValueError(
+                    "linear_components needs image_embed_scale=1 (standardised tokens)"
+                )
+            self.linear = LinearDenoiser(n_tokens, dim, linear_components)
+            # Zero at first: training begins as good as the linear denoiser.
+            nn.init.zeros_(self.net.causal_transformer.project_out.weight)
+
+    def prepare(self, tokens: Tensor, brain: Tensor, truth: Tensor) -> None:
+        """Fit what is not learned by descent, before training; arguments as of `LinearDenoiser`."""
+        if self.linear is not None:
+            self.linear.fit(tokens, brain, truth)
+
+    def forward(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        brain: Tensor,
+        keep_brain: Tensor | None = None,
+        keep_image: Tensor | None = None,
+    ) -> Tensor:
+        """Predict x_0, scaled; arguments as of `PriorNetwork`."""
+        x_0 = self.net(x_t, t, brain, keep_brain, keep_image)
+        if self.linear is None:
+            return x_0
+        return x_0 + self.linear(x_t, self.noise_scheduler.alphas_cumprod[t], brain, keep_brain)
 
     def loss(self, brain: Tensor, image: Tensor, generator: torch.Generator) -> Tensor:
         """Mean squared error of the predicted x_0 at random steps.
@@ -87,7 +120,7 @@ class DiffusionPrior(nn.Module):
         noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype).to(device)
         keep_brain = (torch.rand(n, generator=generator) >= self.cond_drop).to(device)
         keep_image = (torch.rand(n, generator=generator) >= self.image_drop).to(device)
-        predicted = self.net(self.add_noise(x_0, t, noise), t, brain, keep_brain, keep_image)
+        predicted = self(self.add_noise(x_0, t, noise), t, brain, keep_brain, keep_image)
         return F.mse_loss(predicted.to(x_0.dtype), x_0)
 
     def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -125,7 +158,9 @@ class DiffusionPrior(nn.Module):
         tokens : Tensor, shape (n, n_tokens, dim)
         """
         if brain is not None and len(brain) != len(seeds):
-            raise ValueError(f"{len(brain)} rows of brain tokens but {len(seeds)} seeds: give one each")
+            raise ValueError(
+                f"{len(brain)} rows of brain tokens, {len(seeds)} seeds: give one each"
+            )
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         x = self._noise(generators)
         for step in self._steps(n_sampling, eta):
@@ -140,12 +175,12 @@ class DiffusionPrior(nn.Module):
         times = torch.full((len(x_t),), t, device=x_t.device)
         none = torch.zeros(len(x_t), dtype=torch.bool, device=x_t.device)
         if brain is None:
-            return self.net(x_t, times, x_t, keep_brain=none)
-        with_brain = self.net(x_t, times, brain)
+            return self(x_t, times, x_t, keep_brain=none)
+        with_brain = self(x_t, times, brain)
         if guidance == 1:
             return with_brain
         keep_image = none if self.compat else None
-        without = self.net(x_t, times, brain, keep_brain=none, keep_image=keep_image)
+        without = self(x_t, times, brain, keep_brain=none, keep_image=keep_image)
         return without + guidance * (with_brain - without)
 
     def _steps(self, n_sampling: int | None, eta: float) -> list[Step]:

@@ -1,9 +1,10 @@
-"""The denoiser of the diffusion prior: brain tokens and noised image tokens in, clean image tokens out.
+"""The denoiser of the diffusion prior: brain tokens and noised image tokens in, clean ones out.
 
 A transformer reads the sequence [brain tokens | time | image tokens + positions] and returns what
-stands at the image tokens. Parameter names and shapes are those of published checkpoints [1]_ [2]_.
-Under `compat` it also reproduces what those were trained with: a final norm that divides by the signed
-maximum of a row (and so flips rows whose maximum is negative), and a coarser epsilon in half precision.
+stands at the image tokens. Parameter names and shapes are those of published checkpoints [1]_
+[2]_. Under `compat` it also reproduces what those were trained with: a final norm that divides by
+the signed maximum of a row (and so flips rows whose maximum is negative), and a coarser epsilon in
+half precision.
 
 References
 ----------
@@ -160,7 +161,7 @@ class Transformer(nn.Module):
 class Attention(nn.Module):
     """Cosine attention with one key/value head for all query heads and a learned null key.
 
-    Queries and keys are scaled to length 4, so that logits lie in [-16, 16] before the position bias.
+    Queries and keys have length 4: logits lie in [-16, 16] before the position bias.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class Attention(nn.Module):
         )
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Attend within each sequence of x (n, length, dim); bias is (heads, length, length + 1)."""
+        """Attend within sequences x (n, length, dim); bias is (heads, length, length + 1)."""
         n, length, _ = x.shape
         x = self.norm(x)
         q = self.to_q(x).reshape(n, length, self.heads, self.dim_head).transpose(1, 2)
@@ -208,7 +209,7 @@ def _softmax(logits: Tensor) -> Tensor:
 
 
 def feed_forward(dim: int, mult: int, dropout: float, compat: bool) -> nn.Sequential:
-    """Norm, SwiGLU of width `mult * dim` and a linear layer; indices 3 and 4 keep published keys."""
+    """Norm, SwiGLU of width `mult * dim`, a linear layer; index 3 keeps the published keys."""
     return nn.Sequential(
         GainNorm(dim, compat),
         nn.Linear(dim, 2 * mult * dim, bias=False),
@@ -245,7 +246,7 @@ class GainNorm(nn.Module):
 
 
 class StableNorm(GainNorm):
-    """The same after dividing each row by its largest magnitude (`compat`: by its signed maximum)."""
+    """The same after dividing rows by their largest magnitude (`compat`: signed maximum)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis; a row of zeros stays 0 (`compat`: is not a number)."""
@@ -299,7 +300,7 @@ def relative_position_buckets(n_queries: int, n_keys: int) -> np.ndarray:
 
 
 def distance_buckets(distance: np.ndarray) -> np.ndarray:
-    """Distances 0..15 one bucket each; 16..127 in 16 logarithmic buckets; the rest in the last one."""
+    """Distances 0..15 one bucket each; 16..127 in 16 logarithmic ones; the rest in the last."""
     exact = N_BUCKETS // 2
     octaves = np.log(np.maximum(distance, exact) / exact) / math.log(MAX_DISTANCE / exact)
     coarse = np.minimum(exact + (octaves * (N_BUCKETS - exact)).astype(np.int64), N_BUCKETS - 1)

@@ -5,7 +5,7 @@ x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) e,   e ~ N(0, 1),   t = 0 ..
 References
 ----------
 .. [1] Ho, Jain, Abbeel (2020). Denoising diffusion probabilistic models.
-.. [2] Nichol, Dhariwal (2021). Improved denoising diffusion probabilistic models. (Cosine schedule.)
+.. [2] Nichol, Dhariwal (2021). Improved denoising diffusion probabilistic models. (Cosine.)
 .. [3] Song, Meng, Ermon (2021). Denoising diffusion implicit models.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Schedule:
-    """Every coefficient of a noise schedule, float64 arrays of shape (n_steps,), named as published.
+    """Every coefficient of a noise schedule: float64, shape (n_steps,), named as published.
 
     `posterior_*` describe q(x_{t-1} | x_t, x_0) = N(coef1 x_0 + coef2 x_t, variance) [1]_.
     """
@@ -117,9 +117,7 @@ def ddpm_steps(schedule: Schedule) -> list[Step]:
     return steps[::-1]
 
 
-def ddim_steps(
-    schedule: Schedule, n_sampling: int, eta: float, compat: bool = False
-) -> list[Step]:
+def ddim_steps(schedule: Schedule, n_sampling: int, eta: float, compat: bool = False) -> list[Step]:
     """Walk back in `n_sampling` strides [3]_; see `ddim_times` for the grid.
 
     Parameters

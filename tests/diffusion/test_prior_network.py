@@ -72,7 +72,9 @@ def test_the_repaired_norm_differs_as_the_published_note_says():
 
 
 def test_keys_and_shapes_are_those_of_published_checkpoints():
-    ours = {key: list(value.shape) for key, value in golden_network(torch.float32).state_dict().items()}
+    ours = {
+        key: list(value.shape) for key, value in golden_network(torch.float32).state_dict().items()
+    }
     assert ours == CASE["keys"]
 
 

@@ -1,0 +1,204 @@
+"""What a decoder is trained on: batches of several subjects' trials, their cost, their validation.
+
+A batch holds equally many trials of each subject and contrasts all of them with each other. No
+picture occurs twice in it: the same picture seen by two subjects, or twice by one, would be a
+negative of itself, so a trial whose picture is already there waits for a later batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neurodecode.contrastive.mixing import mixco
+from neurodecode.core.seeds import child_rng, child_seed
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Trials of one subject: responses (n_trials, n_channels), and each one's stimulus row."""
+
+    responses: Tensor
+    stimulus: np.ndarray
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the decoder should say of each stimulus.
+
+    pooled (n_stimuli, dim) unit rows; tokens (n_stimuli, n_tokens, token_dim) standardised; blurry
+    (n_stimuli, height, width, 3) in [0, 1]. Studies without pictures have pooled embeddings alone.
+    """
+
+    pooled: Tensor
+    tokens: Tensor | None = None
+    blurry: Tensor | None = None
+
+    def regressed(self) -> dict[str, tuple[Tensor, Callable]]:
+        """The targets that are regressed, and by what measure."""
+        both = {"tokens": (self.tokens, F.mse_loss), "blurry": (self.blurry, F.l1_loss)}
+        return {name: pair for name, pair in both.items() if pair[0] is not None}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of each subject, and the seed of what is random in this batch."""
+
+    rows: dict[str, np.ndarray]
+    seed: int
+
+
+def epoch_batches(
+    stimulus: dict[str, np.ndarray], n_per_subject: int, seed: int, epoch: int
+) -> list[Batch]:
+    """Shuffle an epoch into batches in which no stimulus occurs twice.
+
+    Parameters
+    ----------
+    stimulus : dict of ndarray of int
+        Stimulus of every training row, for each subject.
+    n_per_subject : int
+        Rows of each subject in a batch; fewer if there are not as many different stimuli.
+    seed, epoch : int
+        The same seed and epoch give the same batches.
+
+    Returns
+    -------
+    batches : list of Batch
+        One pass through the subject with most rows; the others start over when they run out.
+    """
+    rng = child_rng(seed, "order", epoch)
+    fewest = min(len(np.unique(seen)) for seen in stimulus.values())
+    n_per_subject = max(1, min(n_per_subject, fewest // len(stimulus)))
+    n_batches = max(1, max(map(len, stimulus.values())) // n_per_subject)
+    queues = {subject: rng.permutation(len(seen)) for subject, seen in stimulus.items()}
+    batches = []
+    for i in range(n_batches):
+        rows, taken = {}, np.array([], dtype=np.int64)
+        for subject, seen in stimulus.items():
+            rows[subject], queues[subject] = _take(queues[subject], seen, taken, n_per_subject, rng)
+            taken = np.append(taken, seen[rows[subject]])
+        batches.append(Batch(rows, child_seed(seed, "batch", epoch, i)))
+    return batches
+
+
+def _take(queue, seen, taken, n, rng):
+    """Take the first n rows of a queue whose stimuli are new; return them and the rest."""
+    places = _new_places(seen[queue], taken)
+    if len(places) < n:
+        queue = np.append(queue, rng.permutation(len(seen)))
+        places = _new_places(seen[queue], taken)
+    if len(places) < n:
+        raise ValueError(
+            f"a batch needs {n} pictures per subject that no other subject has in it, but only "
+            f"{len(places)} are left: the study has fewer stimuli than subjects"
+        )
+    return queue[places[:n]], np.delete(queue, places[:n])
+
+
+def _new_places(stimuli, taken):
+    first = np.sort(np.unique(stimuli, return_index=True)[1])
+    return first[~np.isin(stimuli[first], taken)]
+
+
+def decoder_loss(
+    contrastive: Callable,
+    rows: dict[str, Rows],
+    targets: Targets,
+    n_epochs: int,
+    weights: dict[str, float],
+) -> Callable[[nn.Module, Batch, int], dict[str, Tensor]]:
+    """Return the cost of a batch, for `fit`.
+
+    total = contrastive(pooled) + weights["tokens"] MSE(tokens) + weights["blurry"] L1(blurry)
+
+    In epochs in which `contrastive.mixes`, trials are mixed within their subject, and the
+    regression targets with them.
+    """
+
+    def loss(model: nn.Module, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        output, mixture = _forward(model, rows, batch, contrastive.mixes(epoch, n_epochs))
+        seen = torch.from_numpy(
+            np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
+        )
+        parts = {
+            "contrastive": contrastive(
+                output["pooled"], targets.pooled[seen], epoch, n_epochs, *mixture
+            )
+        }
+        for name, (table, measure) in targets.regressed().items():
+            parts[name] = measure(output[name], _mixed(table[seen], *mixture))
+        total = sum(weights.get(name, 1.0) * part for name, part in parts.items())
+        return {"total": total} | parts
+
+    return loss
+
+
+def _forward(model, rows, batch, mixes):
+    """Decode all subjects' trials; say how they were mixed, (None, None) if they were not."""
+    generator = torch.Generator().manual_seed(batch.seed)
+    outputs, partners, lams, offset = [], [], [], 0
+    for subject, chosen in batch.rows.items():
+        x = rows[subject].responses[torch.from_numpy(chosen)]
+        if mixes:
+            x, partner, lam = mixco(x, generator)
+            partners.append(partner + offset)
+            lams.append(lam)
+        outputs.append(model(x, subject)._asdict())
+        offset += len(x)
+    output = {
+        name: torch.cat([o[name] for o in outputs]).float()
+        for name, part in outputs[0].items()
+        if part is not None
+    }
+    return output, (torch.cat(partners), torch.cat(lams)) if mixes else (None, None)
+
+
+def _mixed(target, partner, lam):
+    if partner is None:
+        return target
+    weight = lam.reshape(-1, *[1] * (target.ndim - 1))
+    return weight * target + (1 - weight) * target[partner]
+
+
+@torch.no_grad()
+def validation_scores(
+    model: nn.Module, rows: dict[str, Rows], targets: Targets
+) -> dict[str, float]:
+    """Score single validation trials: retrieval among the validation pictures, and regressions.
+
+    Returns
+    -------
+    scores : dict of float
+        Means over subjects of `top1` (the right picture is the most similar; ties share), `score`
+        (1 / its rank), and of the regressions' errors `tokens` and `blurry`.
+    """
+    per_subject = []
+    for subject, seen in rows.items():
+        output = model(seen.responses, subject)._asdict()
+        candidates, own = np.unique(seen.stimulus, return_inverse=True)
+        pictures = targets.pooled[torch.from_numpy(candidates)]
+        cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
+        rank = own_rank(cosine.cpu().numpy(), own)
+        scores = {"score": (1 / rank).mean(), "top1": np.clip(2 - rank, 0, 1).mean()}
+        for name, (table, measure) in targets.regressed().items():
+            wanted = table[torch.from_numpy(seen.stimulus)]
+            scores[name] = measure(output[name].float(), wanted).item()
+        per_subject.append(scores)
+    return {name: float(np.mean([s[name] for s in per_subject])) for name in per_subject[0]}
+
+
+def own_rank(similarity: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Rank of each row's own column, 1 the most similar; a tie counts as half a place.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (n_rows, n_columns)
+    own : ndarray of int, shape (n_rows,)
+    """
+    mine = similarity[np.arange(len(own)), own][:, None]
+    above, level = (similarity > mine).sum(axis=1), (similarity == mine).sum(axis=1) - 1
+    return 1 + above + level / 2

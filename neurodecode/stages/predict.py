@@ -1,0 +1,257 @@
+"""Predict: what the decoder, its baseline and its controls say of the test trials.
+
+The test rows are opened here. Repeats of a stimulus are averaged before the network unless the
+configuration says otherwise, and nothing is fitted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurodecode.core.build import build
+from neurodecode.core.seeds import child_rng, child_seed
+from neurodecode.core.stage import stage
+from neurodecode.stages.train import aligned, stimulus_tables
+
+CONDITIONS = [
+    ("model", "model", True, "The trained network, its tokens sampled from the prior."),
+    ("ridge", "baseline", True, "Ridge regression of each subject, with the same prior."),
+    ("shuffled", "control", True, "The model, shown the brain's answers to other test stimuli."),
+    ("prior_only", "control", False, "No brain: samples of the prior, mean embedding and picture."),
+    ("true_features", "ceiling", False, "The true embedding, tokens and blurry picture."),
+]
+AVERAGING = ("repeats", "none")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How test trials are read and the prior is sampled; conf/stage/predict.yaml explains each."""
+
+    averaging: str = "repeats"
+    n_gallery: int = 20
+    n_samples: int = 4
+    sampling_steps: int | None = 12
+    eta: float = 1.0
+    guidance: float = 1.0
+    batch: int = 64
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self):
+        if self.averaging not in AVERAGING:
+            raise ValueError(f"averaging is {self.averaging!r}; choose {' or '.join(AVERAGING)}")
+        if self.n_samples < 1:
+            raise ValueError(f"n_samples is {self.n_samples}; draw at least one")
+
+
+@stage(
+    "predict",
+    config=PredictConfig,
+    inputs=("embed", "split", "preprocess", "align", "train"),
+    each="subject",
+    opens_test=True,
+)
+def run(config, inputs, out):
+    subject = inputs.each
+    responses, rows = test_rows(*aligned(inputs, subject, "test"), config.averaging)
+    stimuli, tables = stimulus_tables(inputs)
+    trained = inputs.tensors("train", "weights.safetensors")
+    decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
+
+    said = {
+        "model": decode(decoder, responses, subject, config.device),
+        "ridge": baseline_says(inputs.tensors("train", "ridge.safetensors"), responses, subject),
+        "prior_only": without_brain(trained, len(rows)),
+    }
+    gallery = gallery_stimuli(inputs.table("split", "split.tsv"), config)
+    n_drawn = {"model": samples_per_row(rows["stimulus_id"], gallery, config.n_samples)}
+    for name, output in said.items():
+        samples = sample_table(rows["row_id"], n_drawn.get(name, 1))
+        if "tokens" in output:
+            brain = None if name == "prior_only" else output["tokens"]
+            tokens = draw(config, prior, output["tokens"], brain, samples)
+            said[name] = output | {"tokens": natural(tokens, trained)}
+        said[name] |= {"samples": samples}
+
+    other = other_stimulus(rows["stimulus_id"], child_rng(config.seed, "shuffle", subject))
+    said["shuffled"] = first_samples_of(said["model"], other, rows["row_id"])
+    truth = {name: t[stimuli.get_indexer(rows["stimulus_id"])] for name, t in tables.items()}
+    said["true_features"] = truth | {"samples": sample_table(rows["row_id"], 1)}
+
+    for name, *_ in CONDITIONS:
+        save(out, name, said[name])
+    out.save_table("rows.tsv", rows)
+    keys = ("name", "kind", "brain", "about")
+    out.save_json("conditions.json", [dict(zip(keys, c, strict=True)) for c in CONDITIONS])
+
+
+def test_rows(responses, trials, averaging):
+    """Average the repeats of each stimulus, or keep every trial: responses and rows.tsv.
+
+    Returns
+    -------
+    responses : ndarray, shape (n_rows, n_channels)
+    rows : DataFrame
+        row_id stimulus_id n_repeats trial_ids; row_id is the stimulus, or the trial itself.
+    """
+    import pandas as pd
+
+    by = trials["stimulus_id"] if averaging == "repeats" else trials["trial_id"]
+    names, row = np.unique(by.to_numpy(str), return_inverse=True)
+    if not len(names):
+        raise ValueError("there are no test rows for this subject: see split.tsv")
+    n_repeats = np.bincount(row)
+    averaged = np.zeros((len(names), responses.shape[1]))
+    np.add.at(averaged, row, responses)
+    grouped = trials.groupby(row)
+    rows = {
+        "row_id": names,
+        "stimulus_id": grouped["stimulus_id"].first().to_numpy(),
+        "n_repeats": n_repeats,
+        "trial_ids": grouped["trial_id"].agg(",".join).to_numpy(),
+    }
+    return (averaged / n_repeats[:, None]).astype(np.float32), pd.DataFrame(rows)
+
+
+def networks(made, trained, device):
+    """Rebuild the decoder and the prior (None if none was trained) with their weights."""
+    from neurodecode.models.base import Sizes
+
+    sizes = Sizes(**made["sizes"])
+    decoder = loaded(build(made["model"], sizes=sizes), "decoder", trained, device)
+    if not any(name.startswith("prior/") for name in trained):
+        return decoder, None
+    prior = build(made["prior"], n_tokens=sizes.n_tokens, dim=sizes.token_dim)
+    return decoder, loaded(prior, "prior", trained, device)
+
+
+def loaded(network, name, trained, device):
+    """Fill a network with the weights under `name/`."""
+    import torch
+
+    own = {k: torch.as_tensor(a) for k, a in trained.items() if k.startswith(f"{name}/")}
+    network.load_state_dict({k.removeprefix(f"{name}/"): a for k, a in own.items()})
+    return network.to(device).eval()
+
+
+def decode(decoder, responses, subject, device):
+    """What the network says of each row: pooled, and tokens and blurry if it has them."""
+    import torch
+
+    with torch.no_grad():
+        output = decoder(torch.as_tensor(responses, device=device), subject)
+    said = {k: v.float().cpu().numpy() for k, v in output._asdict().items() if v is not None}
+    return tidy(said)
+
+
+def baseline_says(ridge, responses, subject):
+    """What ridge says of each row."""
+    from neurodecode.models.baseline import predict_baseline
+
+    own = {k: a for k, a in ridge.items() if k.startswith(f"{subject}/")}
+    fit = {k.removeprefix(f"{subject}/"): a for k, a in own.items()}
+    return tidy(predict_baseline(responses, fit))
+
+
+def without_brain(trained, n_rows):
+    """The best guess without a brain: training means; of standardised tokens that is 0."""
+    said = {}
+    for name in ("pooled", "blurry", "tokens"):
+        if f"targets/{name}_mean" in trained:
+            mean = trained[f"targets/{name}_mean"]
+            said[name] = np.repeat((mean if name != "tokens" else 0 * mean)[None], n_rows, axis=0)
+    return tidy(said)
+
+
+def tidy(said):
+    """Pooled embeddings as unit rows, blurry pictures within [0, 1]."""
+    said["pooled"] = said["pooled"] / np.linalg.norm(said["pooled"], axis=1, keepdims=True)
+    if "blurry" in said:
+        said["blurry"] = said["blurry"].clip(0, 1)
+    return said
+
+
+def gallery_stimuli(split, config):
+    """Choose the stimuli of the gallery: the same for every subject, by a fixed seed."""
+    test = split[split["split"] == "test"].groupby("subject")["stimulus_id"]
+    shared = sorted(set.intersection(*(set(seen) for _, seen in test)))
+    rng = child_rng(config.seed, "gallery")
+    chosen = rng.choice(len(shared), min(config.n_gallery, len(shared)), replace=False)
+    return {shared[i] for i in chosen}
+
+
+def samples_per_row(stimulus_id, gallery, n_samples):
+    """Several samples for the first row of each stimulus in the gallery, one for all others."""
+    many = stimulus_id.isin(gallery) & ~stimulus_id.duplicated()
+    return np.where(many, n_samples, 1)
+
+
+def sample_table(row_id, n_per_row):
+    """One line per sample: its row, and its number within the row from 0."""
+    import pandas as pd
+
+    table = pd.DataFrame({"row_id": np.repeat(row_id.to_numpy(), n_per_row)})
+    return table.assign(sample=table.groupby("row_id", sort=False).cumcount())
+
+
+def draw(config, prior, tokens, brain, samples):
+    """Sample the prior, one set of standardised tokens per line of `samples`.
+
+    Without a prior the decoder's own tokens are all there is. A sample's noise follows from its row
+    and number: the same in every condition and for every subject, whatever else is drawn.
+    """
+    import torch
+
+    line = samples.groupby("row_id", sort=False).ngroup().to_numpy()
+    if prior is None:
+        return tokens[line]
+    pairs = zip(samples["row_id"], samples["sample"], strict=True)
+    seeds = [child_seed(config.seed, "prior", row, number) for row, number in pairs]
+    drawn = []
+    for first in range(0, len(seeds), config.batch):
+        part = slice(first, first + config.batch)
+        given = None if brain is None else torch.as_tensor(brain[line[part]], device=config.device)
+        how = (config.sampling_steps, config.eta, config.guidance)
+        drawn.append(prior.sample(given, seeds[part], *how).cpu().numpy())
+    return np.concatenate(drawn)
+
+
+def natural(tokens, trained):
+    """Undo the standardisation of tokens."""
+    return tokens * trained["targets/tokens_std"] + trained["targets/tokens_mean"]
+
+
+def other_stimulus(stimulus_id, rng):
+    """A row of another stimulus for every row; each row is used once.
+
+    Rows are sorted by stimulus, in random order, and shifted by as many rows as the most frequent
+    stimulus has: nobody keeps its own.
+    """
+    names, stimulus = np.unique(stimulus_id.to_numpy(str), return_inverse=True)
+    most = np.bincount(stimulus).max()
+    if 2 * most > len(stimulus):
+        raise ValueError(
+            f"of {len(stimulus)} test rows {most} show the same stimulus: the brain cannot be "
+            "shuffled across stimuli; test more stimuli"
+        )
+    order = np.argsort(rng.permutation(len(names))[stimulus], kind="stable")
+    other = np.empty(len(order), np.int64)
+    other[order] = np.roll(order, -most)
+    return other
+
+
+def first_samples_of(said, other, row_id):
+    """What was said of other rows, with the first sample of each."""
+    first = np.flatnonzero(said["samples"]["sample"] == 0)
+    moved = {n: a[other] for n, a in said.items() if n in ("pooled", "blurry")}
+    if "tokens" in said:
+        moved["tokens"] = said["tokens"][first[other]]
+    return moved | {"samples": sample_table(row_id, 1)}
+
+
+def save(out, name, said):
+    """Write what one condition says."""
+    for part in ("pooled", "tokens", "blurry"):
+        if part in said:
+            out.save_array(f"{name}/{part}.npy", said[part].astype(np.float32))
+    out.save_table(f"{name}/samples.tsv", said["samples"])

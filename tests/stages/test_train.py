@@ -1,0 +1,289 @@
+"""Train and predict on a tiny fabricated study: contracts, planted truth, seals and resuming."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from neurodecode.cli import conf_folder
+from neurodecode.core.errors import SealedError
+from neurodecode.core.views import Folder, View
+from neurodecode.stages import predict, train
+
+SUBJECTS = {"sub-01": 30, "sub-02": 24}  # channels
+N_TRAIN, N_VAL, N_TEST = 48, 12, 10
+MODEL = {
+    "_target_": "neurodecode.models.residual_mlp.ResidualMLP",
+    "hidden": 32,
+    "n_blocks": 1,
+    "projector_hidden": 16,
+    "input_dropout": 0.1,
+    "dropout": 0.1,
+}
+LOSS = {"_target_": "neurodecode.contrastive.losses.InfoNCELoss", "temperature": 0.1}
+PRIOR = {
+    "_target_": "neurodecode.diffusion.prior.DiffusionPrior",
+    "depth": 1,
+    "heads": 2,
+    "dim_head": 4,
+    "linear_components": 6,
+}
+PLAN = {"_target_": "neurodecode.contrastive.loop.Plan", "n_epochs": 6, "learning_rate": 0.003}
+
+
+def config(**changes):
+    settings = {
+        "model": MODEL,
+        "loss": LOSS,
+        "prior": PRIOR,
+        "decoder_training": PLAN,
+        "prior_training": PLAN,
+        "batch": 8,
+        "prior_batch": 16,
+        "prior_batches": 3,
+        "simulator_components": 6,
+        "ridge_components": 8,
+        "checkpoint_every": 1,
+    }
+    return train.TrainConfig(**settings | changes)
+
+
+@pytest.fixture
+def study(tmp_path, artifact):
+    """Pictures of 5 latent numbers; brains that are noisy linear views of them."""
+    rng = np.random.default_rng(0)
+    n = N_TRAIN + N_VAL + N_TEST
+    latent = rng.standard_normal((n, 5))
+    names = [f"picture_{i:03d}" for i in range(n)]
+    side = ["train"] * N_TRAIN + ["val"] * N_VAL + ["test"] * N_TEST
+
+    folder = Folder(tmp_path / "embed", None)
+    folder.save_table("stimuli.tsv", pd.DataFrame({"stimulus_id": names}))
+    pooled = latent @ rng.standard_normal((5, 6))
+    folder.save_array("pooled.npy", np.float32(pooled / np.linalg.norm(pooled, axis=1)[:, None]))
+    tokens = latent @ rng.standard_normal((5, 4 * 8)) + 3.0
+    folder.save_array("tokens.npy", tokens.reshape(n, 4, 8).astype(np.float16))
+    blurry = 1 / (1 + np.exp(-latent @ rng.standard_normal((5, 2 * 2 * 3))))
+    folder.save_array("blurry.npy", blurry.reshape(n, 2, 2, 3).astype(np.float32))
+    made = {"embed": artifact(tmp_path / "embed"), "preprocess": {}}
+
+    trials = []
+    align = {"scaling": {}, "channels": {}, "maps": {}}
+    for subject, n_channels in SUBJECTS.items():
+        shown = [i for i in range(n) for _ in range(2 if side[i] == "test" else 1)]
+        table = pd.DataFrame(
+            {
+                "trial_id": [f"{subject}_{k:03d}" for k in range(len(shown))],
+                "subject": subject,
+                "session": "",
+                "run": [f"{k % 4:02d}" for k in range(len(shown))],
+                "stimulus_id": [names[i] for i in shown],
+            }
+        )
+        trials.append(table.assign(split=[side[i] for i in shown]))
+        signal = latent[shown] @ rng.standard_normal((5, n_channels))
+        responses = signal + 0.5 * rng.standard_normal(signal.shape)
+        folder = Folder(tmp_path / subject, None)
+        folder.save_array("responses.npy", responses.astype(np.float32))
+        folder.save_table("trials.tsv", table)
+        made["preprocess"][subject] = artifact(tmp_path / subject)
+        align["scaling"] |= {f"{subject}/mean": np.zeros(n_channels)}
+        align["scaling"] |= {f"{subject}/std": np.ones(n_channels)}
+        align["channels"] |= {subject: np.arange(n_channels)}
+    Folder(tmp_path / "split", None).save_table("split.tsv", pd.concat(trials))
+    folder = Folder(tmp_path / "align", None)
+    for name, tensors in align.items():
+        folder.save_tensors(f"{name}.safetensors", tensors)
+    aligner = {"_target_": "neurodecode.align.identity.Identity"}
+    folder.save_json("aligner.json", {"aligner": aligner})
+    return made | {"split": artifact(tmp_path / "split"), "align": artifact(tmp_path / "align")}
+
+
+def run_train(study, tmp_path, artifact, settings, name="train"):
+    work = tmp_path / f"{name}.work"
+    work.mkdir(exist_ok=True)
+    out = Folder(tmp_path / name, lambda: work)
+    train.run(settings, View(train.run, study), out)
+    return artifact(tmp_path / name)
+
+
+def run_predict(study, trained, tmp_path, artifact, subject="sub-01", name="predict", **settings):
+    view = View(predict.run, study | {"train": trained}, subject)
+    predict.run(predict.PredictConfig(**settings), view, Folder(tmp_path / name, None))
+    return tmp_path / name, view
+
+
+@pytest.fixture
+def trained(study, tmp_path, artifact):
+    return run_train(study, tmp_path, artifact, config())
+
+
+def top1(folder, condition, study):
+    """How often a row's embedding is nearest to its own picture's among the test pictures."""
+    embed = study["embed"].folder
+    names = pd.read_csv(embed / "stimuli.tsv", sep="\t")["stimulus_id"].tolist()
+    rows = pd.read_csv(folder / "rows.tsv", sep="\t")["stimulus_id"]
+    truth = np.load(embed / "pooled.npy")[[names.index(s) for s in rows]]
+    said = np.load(folder / condition / "pooled.npy")
+    return float(((said @ truth.T).argmax(axis=1) == np.arange(len(rows))).mean())
+
+
+def test_train_writes_weights_ridge_config_and_history(trained):
+    assert set(trained.files) >= {"weights.safetensors", "ridge.safetensors", "config.json"}
+    history = pd.read_csv(trained.folder / "history.tsv", sep="\t")
+    assert set(history["phase"]) == {"decoder", "prior"}
+    assert set(history["split"]) == {"train", "val"}
+    top1 = history[(history["name"] == "top1")].sort_values("epoch")["value"].to_numpy()
+    assert top1[-1] > 1 / N_VAL
+
+
+def test_model_and_ridge_find_pictures_and_controls_do_not(study, trained, tmp_path, artifact):
+    folder, _ = run_predict(study, trained, tmp_path, artifact)
+    scores = {c: top1(folder, c, study) for c, *_ in predict.CONDITIONS}
+    assert scores["model"] >= 0.6 and scores["ridge"] >= 0.6 and scores["true_features"] == 1
+    assert scores["shuffled"] <= 0.2 and scores["prior_only"] == 1 / N_TEST
+
+
+def test_predict_keeps_its_contract(study, trained, tmp_path, artifact):
+    folder, view = run_predict(study, trained, tmp_path, artifact, n_gallery=3, n_samples=4)
+    rows = pd.read_csv(folder / "rows.tsv", sep="\t")
+    assert list(rows.columns) == ["row_id", "stimulus_id", "n_repeats", "trial_ids"]
+    assert rows["n_repeats"].tolist() == [2] * N_TEST
+    for name, _, _, about in predict.CONDITIONS:
+        samples = pd.read_csv(folder / name / "samples.tsv", sep="\t")
+        expected = 3 * 4 + (N_TEST - 3) if name == "model" else N_TEST
+        assert len(samples) == expected and about.endswith(".")
+        assert np.load(folder / name / "tokens.npy").shape == (expected, 4, 8)
+        pooled = np.load(folder / name / "pooled.npy")
+        np.testing.assert_allclose(np.linalg.norm(pooled, axis=1), 1, rtol=1e-5)
+        blurry = np.load(folder / name / "blurry.npy")
+        assert blurry.shape == (N_TEST, 2, 2, 3) and 0 <= blurry.min() <= blurry.max() <= 1
+    assert view.openings == [{"stage": "predict", "subject": "sub-01"}]
+
+
+def test_tokens_of_the_model_are_closer_to_the_truth_than_without_a_brain(
+    study, trained, tmp_path, artifact
+):
+    folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=1)
+    truth = np.load(folder / "true_features" / "tokens.npy")
+    error = {
+        c: np.square(np.load(folder / c / "tokens.npy") - truth).mean()
+        for c in ("model", "ridge", "shuffled", "prior_only")
+    }
+    assert max(error["model"], error["ridge"]) < 0.7 * min(error["shuffled"], error["prior_only"])
+    assert abs(np.load(folder / "prior_only" / "tokens.npy").mean() - truth.mean()) < 1.0
+
+
+def test_the_gallery_is_the_same_for_every_subject(study, trained, tmp_path, artifact):
+    several = []
+    for subject in SUBJECTS:
+        folder, _ = run_predict(study, trained, tmp_path, artifact, subject, subject, n_gallery=3)
+        samples = pd.read_csv(folder / "model" / "samples.tsv", sep="\t")
+        several.append(set(samples.loc[samples["sample"] > 0, "row_id"]))
+    assert several[0] == several[1] and len(several[0]) == 3
+
+
+def test_every_option_of_predict_changes_what_it_says(study, trained, tmp_path, artifact):
+    plain, _ = run_predict(study, trained, tmp_path, artifact, name="plain")
+    options = {
+        "averaging": "none",
+        "n_gallery": 4,
+        "n_samples": 2,
+        "sampling_steps": None,
+        "eta": 0.0,
+        "guidance": 2.0,
+        "seed": 1,
+    }
+    for option, value in options.items():
+        other, _ = run_predict(study, trained, tmp_path, artifact, name=option, **{option: value})
+        a, b = (np.load(f / "model" / "tokens.npy") for f in (plain, other))
+        assert a.shape != b.shape or not np.array_equal(a, b), option
+
+
+def test_single_trials_are_kept_apart_and_shuffled_across_stimuli(
+    study, trained, tmp_path, artifact
+):
+    folder, _ = run_predict(study, trained, tmp_path, artifact, averaging="none")
+    rows = pd.read_csv(folder / "rows.tsv", sep="\t")
+    assert len(rows) == 2 * N_TEST and rows["row_id"].equals(rows["trial_ids"])
+    other = predict.other_stimulus(rows["stimulus_id"], np.random.default_rng(0))
+    assert sorted(other) == list(range(2 * N_TEST))
+    assert (rows["stimulus_id"].to_numpy()[other] != rows["stimulus_id"].to_numpy()).all()
+
+
+def test_shuffling_needs_enough_other_stimuli():
+    with pytest.raises(ValueError, match="test more stimuli"):
+        predict.other_stimulus(pd.Series(["a", "a", "b"]), np.random.default_rng(0))
+
+
+def test_a_killed_training_continues_to_the_same_bytes(
+    study, trained, tmp_path, artifact, monkeypatch
+):
+    from neurodecode.contrastive import loop
+
+    whole, steps = loop.Run._descend, []
+
+    def dies(self, total):
+        steps.append(1)
+        if len(steps) == 25:  # in the middle of an epoch of the decoder
+            raise KeyboardInterrupt
+        whole(self, total)
+
+    monkeypatch.setattr(loop.Run, "_descend", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(study, tmp_path, artifact, config(), "again")
+    monkeypatch.setattr(loop.Run, "_descend", whole)
+    again = run_train(study, tmp_path, artifact, config(), "again")
+    assert again.files == trained.files  # sha256 of every file
+
+
+OPTIONS = {
+    "model": MODEL | {"hidden": 16},
+    "loss": LOSS | {"temperature": 0.5},
+    "decoder_training": PLAN | {"learning_rate": 0.001},
+    "batch": 4,
+    "tokens_weight": 0.1,
+    "blurry_weight": 0.1,
+    "seed": 1,
+    "prior_training": PLAN | {"n_epochs": 2},
+    "prior": PRIOR | {"depth": 2},
+    "prior_batch": 8,
+    "prior_batches": 2,
+    "simulator_components": 2,
+    "least_noise": 0.1,
+    "ridge_components": 2,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_train_changes_what_is_trained(study, trained, tmp_path, artifact, option):
+    other = run_train(study, tmp_path, artifact, config(**{option: OPTIONS[option]}), option)
+    names = ("weights.safetensors", "ridge.safetensors")
+    assert any(other.files[n]["sha256"] != trained.files[n]["sha256"] for n in names)
+
+
+def test_without_a_prior_the_decoders_own_tokens_are_handed_on(study, tmp_path, artifact):
+    trained = run_train(study, tmp_path, artifact, config(prior=None))
+    folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=2, n_gallery=1)
+    tokens = np.load(folder / "prior_only" / "tokens.npy")
+    np.testing.assert_array_equal(tokens, np.repeat(tokens[:1], N_TEST, axis=0))
+
+
+def test_train_cannot_read_test_rows(study):
+    with pytest.raises(SealedError):
+        View(train.run, study).responses("sub-01", rows="test")
+
+
+@pytest.mark.parametrize("changes", [{"averaging": "mean"}, {"n_samples": 0}])
+def test_predict_refuses_what_it_cannot_do(changes):
+    with pytest.raises(ValueError):
+        predict.PredictConfig(**changes)
+
+
+def test_yaml_lists_every_field():
+    for name, made in (("train", train.TrainConfig), ("predict", predict.PredictConfig)):
+        given = yaml.safe_load((conf_folder() / "stage" / f"{name}.yaml").read_text())
+        assert list(given) == [f.name for f in dataclasses.fields(made)]
