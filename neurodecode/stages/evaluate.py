@@ -49,8 +49,9 @@ class EvaluateConfig:
 
 def weights(config):
     """List the folders of the encoder's and the reader's weights: their bytes count."""
-    values = [v for node in (config.encoder, config.reader) if node for v in node.values()]
-    folders = [weights_folder(v) for v in values if isinstance(v, str)]
+    nodes = [node for node in (config.encoder, config.reader) if node]
+    named = [node[key] for node in nodes for key in ("model", "path") if key in node]
+    folders = [weights_folder(name) for name in named]
     return [folder for folder in folders if folder is not None]
 
 
