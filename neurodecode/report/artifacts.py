@@ -1,0 +1,81 @@
+"""What the sections of a report ask their inputs, with None where a study has no such artifact."""
+
+from pathlib import Path
+
+ALL = "all"  # the pooled row of metrics.tsv and comparisons.tsv
+
+
+def table(inputs, stage, name, each=None):
+    """A table of a stage, or None where the stage or the file is absent."""
+    return _found(inputs, stage, name, each, inputs.table)
+
+
+def array(inputs, stage, name, each=None):
+    """An array of a stage, or None."""
+    return _found(inputs, stage, name, each, inputs.array)
+
+
+def tensors(inputs, stage, name, each=None):
+    """Named arrays of a stage, or None."""
+    return _found(inputs, stage, name, each, inputs.tensors)
+
+
+def document(inputs, stage, name, each=None):
+    """A JSON document of a stage, or None."""
+    return _found(inputs, stage, name, each, inputs.json)
+
+
+def file(inputs, stage, name, each=None):
+    """A file or folder of a stage, or None."""
+    path = _found(inputs, stage, name, each, inputs.path)
+    return path if path is not None and Path(path).exists() else None
+
+
+def scored(inputs, name):
+    """A table of scores: from evaluate, or from the stage that trains and scores by fold."""
+    found = table(inputs, "evaluate", name)
+    return table(inputs, "crossvalidate", name) if found is None else found
+
+
+def subjects(inputs):
+    """The subjects that were scored, in the order of the study."""
+    listed = document(inputs, "index", "subjects.json") or []
+    metrics = scored(inputs, "metrics.tsv")
+    if metrics is None:
+        return list(listed)
+    named = [s for s in metrics["subject"].unique() if s != ALL]
+    return [s for s in listed if s in named] or named
+
+
+def conditions(inputs):
+    """The rows of the comparison: model, baselines, controls, ceilings.
+
+    Returns
+    -------
+    conditions : list of dict
+        Each with name, kind (model | baseline | control | ceiling) and about (one sentence or "").
+    """
+    for stage in ("predict", "crossvalidate"):
+        listed = document(inputs, stage, "conditions.json", first_member(inputs, stage))
+        if listed:
+            return listed
+    metrics = scored(inputs, "metrics.tsv")
+    if metrics is None:
+        return []
+    pairs = metrics[["condition", "kind"]].drop_duplicates("condition")
+    return [{"name": c, "kind": k, "about": ""} for c, k in pairs.itertuples(index=False)]
+
+
+def first_member(inputs, stage):
+    """The first subject of a stage that runs once per subject, else None."""
+    members = inputs.members(stage) if inputs.has(stage) else []
+    return members[0] if members else None
+
+
+def _found(inputs, stage, name, each, read):
+    if not inputs.has(stage):
+        return None
+    try:
+        return read(stage, name, each=each)
+    except (FileNotFoundError, KeyError):
+        return None

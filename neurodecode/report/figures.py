@@ -1,0 +1,146 @@
+"""Figures of the report, drawn with matplotlib: scores at a glance and learning curves."""
+
+import io
+
+import numpy as np
+
+from neurodecode.report.words import condition_colours
+
+INK, FAINT = "#1b1f24", "#8b949e"
+_SPLITS = {"train": ("#57606a", "training"), "val": ("#0b5cad", "validation")}
+_STYLE = {
+    "font.family": "DejaVu Sans",  # matplotlib's own: the same figure on every machine
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "svg.hashsalt": "neurodecode",
+}
+
+
+def save(figure, dpi=200):
+    """Write a figure as (SVG text, PNG bytes), equal for equal figures."""
+    from matplotlib import rc_context
+
+    svg, png = io.StringIO(), io.BytesIO()
+    with rc_context(_STYLE):
+        figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
+    return svg.getvalue(), png.getvalue()
+
+
+def scores(rows, subjects):
+    """Draw one metric: a row per subject, a dot and interval per condition, chance dashed.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of metrics.tsv of one metric: subject, condition, value, lo, hi, chance.
+    subjects : list of str
+        From top to bottom.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    names = list(rows["condition"].unique())
+    colours = condition_colours(names)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.6, 0.55 + 0.4 * len(subjects)), layout="constrained")
+        axes = figure.subplots()
+        for i, name in enumerate(names):
+            mine = rows[rows["condition"] == name].set_index("subject").reindex(subjects)
+            y = np.arange(len(subjects)) + 0.62 * ((i + 0.5) / len(names) - 0.5)
+            axes.hlines(y, mine["lo"], mine["hi"], color=colours[name], linewidth=1.4)
+            size = 26 if name == "model" else 13
+            axes.scatter(mine["value"], y, s=size, color=colours[name], zorder=3, linewidths=0)
+        _chance(axes, rows["chance"])
+        axes.set_yticks(range(len(subjects)), [_subject(s) for s in subjects])
+        axes.set_ylim(len(subjects) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        if rows[["value", "lo"]].min(axis=None) >= 0 and rows[["value", "hi"]].max(axis=None) <= 1:
+            axes.set_xlim(0, 1.02)
+    return figure
+
+
+def learning_curve(history):
+    """Draw one quantity over epochs, a line per split.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Rows of history.tsv of one phase and one name: epoch, split, value.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.6, 2.0), layout="constrained")
+        axes = figure.subplots()
+        for split, rows in history.groupby("split", sort=False):
+            colour, label = _SPLITS.get(split, (INK, split))
+            curve = rows.groupby("epoch")["value"].mean()
+            axes.plot(curve.index, curve, color=colour, linewidth=1.5, label=label)
+            at = (curve.index[-1], curve.iloc[-1])
+            offset = {"textcoords": "offset points", "xytext": (4, 0), "va": "center"}
+            axes.annotate(label, at, color=colour, fontsize=7.5, **offset)
+        axes.set_xlabel("epoch")
+        axes.margins(x=0.02)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _chance(axes, chance):
+    levels = chance.dropna().unique()
+    for level in levels:
+        axes.axvline(level, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+
+
+def _subject(name):
+    return "all subjects" if name == "all" else name
+
+
+def confusion(counts, classes):
+    """Draw a confusion matrix with its counts.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (n_classes, n_classes)
+        Row: seen; column: named.
+    classes : list of str
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(1.6 + 0.42 * len(classes),) * 2, layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for (i, j), count in np.ndenumerate(counts):
+            ink = "white" if share[i, j] > 0.55 else INK
+            axes.text(j, i, f"{count:g}" if count else "", ha="center", va="center", color=ink)
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("named")
+        axes.set_ylabel("seen")
+    return figure

@@ -1,0 +1,145 @@
+"""The verdict in plain words, from the paired comparisons; where a baseline wins it says so."""
+
+from neurodecode.report.artifacts import ALL, conditions, scored
+from neurodecode.report.words import (
+    WITHOUT,
+    condition_label,
+    interval,
+    metric_label,
+    number,
+    p_value,
+    signed,
+)
+
+
+def headline(inputs, metric=""):
+    """Say in one or two sentences whether the decoder reads the brain, and how it stands to ridge.
+
+    Parameters
+    ----------
+    inputs : View
+    metric : str
+        The metric of the verdict; "" takes the first one that was compared.
+
+    Returns
+    -------
+    verdict : dict or None
+        sentence, detail, metric; None where nothing was evaluated.
+    """
+    compared = scored(inputs, "comparisons.tsv")
+    metrics = scored(inputs, "metrics.tsv")
+    if metrics is None or not len(metrics):
+        return None
+    if compared is None or not len(compared):
+        return _of_scores(metrics, metric)
+    compared = with_wins(compared, metrics)
+    metric = metric or compared["metric"].iloc[0]
+    rows = compared[compared["metric"] == metric]
+    if not len(rows):
+        known = ", ".join(compared["metric"].unique())
+        raise ValueError(f"report.headline_metric={metric} was not compared, but {known}")
+    kinds = {c["name"]: c["kind"] for c in conditions(inputs)}
+    lead = _against_controls(rows, kinds)
+    rivals = [_against_baseline(rows, name) for name in _others(rows, kinds, "baseline")]
+    return {
+        "sentence": _sentence("; ".join(filter(None, [lead, *rivals]))),
+        "lead": _sentence(lead),
+        "rivals": [_sentence(rival) for rival in rivals],
+        "metric": metric_label(metric, _set_size(metrics, metric)),
+        "elsewhere": _elsewhere(compared, metrics, metric, kinds),
+    }
+
+
+def with_wins(compared, metrics):
+    """Add to each comparison who wins: "a", "b", or "" where the interval holds zero."""
+    better = dict(zip(metrics["metric"], metrics["better"], strict=True))
+    sign = compared["metric"].map(lambda m: -1 if better.get(m) == "lower" else 1)
+    a_wins = (compared["lo"] > 0) & (sign > 0) | (compared["hi"] < 0) & (sign < 0)
+    b_wins = (compared["lo"] > 0) & (sign < 0) | (compared["hi"] < 0) & (sign > 0)
+    winner = a_wins.map({True: "a", False: ""}).where(~b_wins, "b")
+    return compared.assign(winner=winner)
+
+
+def _against_controls(rows, kinds):
+    """Which controls are beaten, and in how many subjects."""
+    single = rows[rows["subject"] != ALL]
+    single = single if len(single) else rows
+    wins = {
+        WITHOUT.get(name, condition_label(name)): set(
+            single.loc[(single["b"] == name) & (single["winner"] == "a"), "subject"]
+        )
+        for name in _others(rows, kinds, "control")
+    }
+    n = single["subject"].nunique()
+    if not wins or n == 1:
+        return _in_one_subject(wins)
+    if len({len(won) for won in wins.values()}) == 1:
+        both = len(set.intersection(*wins.values()))
+        return f"in {both} of {n} subjects the decoder beats {' and '.join(wins)}"
+    each = [f"{name} in {len(won)} of {n} subjects" for name, won in wins.items()]
+    return "the decoder beats " + ", ".join(each)
+
+
+def _in_one_subject(wins):
+    beaten, others = ([n for n, won in wins.items() if bool(won) == w] for w in (True, False))
+    parts = [f"the decoder beats {' and '.join(beaten)}"] if beaten else []
+    parts += [f"the decoder does not beat {' or '.join(others)}"] if others else []
+    return ", but ".join(parts)
+
+
+def _against_baseline(rows, name):
+    rows = rows[rows["b"] == name]
+    pooled = rows[rows["subject"] == ALL]
+    row = (pooled if len(pooled) else rows).iloc[0]
+    figures = f"{signed(row['difference'])} {interval(row['lo'], row['hi'])}".strip()
+    return {
+        "a": f"the decoder is ahead of {condition_label(name)}: {figures}",
+        "b": f"{condition_label(name)} wins against the decoder: {figures}",
+        "": f"against {condition_label(name)} no difference can be told: {figures}",
+    }[row["winner"]]
+
+
+def _elsewhere(compared, metrics, metric, kinds):
+    """Name the other metrics on which a baseline wins, and those on which the decoder does."""
+    pooled = compared[(compared["subject"] == ALL) & (compared["metric"] != metric)]
+    pooled = pooled if len(pooled) else compared[compared["metric"] != metric]
+    lines = []
+    for name in _others(compared, kinds, "baseline"):
+        rows = pooled[pooled["b"] == name]
+        label = condition_label(name)
+        told = {"b": f"{label} wins on", "a": f"the decoder is ahead of {label} on"}
+        for winner, text in told.items():
+            won = rows.loc[rows["winner"] == winner, "metric"].unique()
+            if len(won):
+                labels = [metric_label(m, _set_size(metrics, m)) for m in won]
+                lines.append(_sentence(f"{text} {', '.join(labels)}"))
+    return " ".join(lines)
+
+
+def _others(rows, kinds, kind):
+    return [b for b in rows["b"].unique() if kinds.get(b) == kind]
+
+
+def _sentence(text):
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _of_scores(metrics, metric):
+    """Without comparisons: the model's own score beside chance."""
+    metric = metric or metrics["metric"].iloc[0]
+    rows = metrics[(metrics["metric"] == metric) & (metrics["kind"] == "model")]
+    if not len(rows):
+        return None
+    pooled = rows[rows["subject"] == ALL]
+    row = (pooled if len(pooled) else rows).iloc[0]
+    label = metric_label(metric, row["set_size"])
+    sentence = (
+        f"{label[0].upper()}{label[1:]}: {number(row['value'])} {interval(row['lo'], row['hi'])}, "
+        f"chance {number(row['chance'])}, n = {number(row['n'])}, p {p_value(row['p'])}."
+    )
+    return {"sentence": sentence, "lead": sentence, "rivals": [], "metric": label, "elsewhere": ""}
+
+
+def _set_size(metrics, metric):
+    sizes = metrics.loc[metrics["metric"] == metric, "set_size"]
+    return sizes.max() if len(sizes) else None

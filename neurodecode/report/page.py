@@ -1,0 +1,112 @@
+"""The page: sections in reader's order, one template, everything inside one file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from neurodecode import __version__
+from neurodecode.report.artifacts import subjects
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the sections draw from.
+
+    Parameters
+    ----------
+    inputs : View
+        The artifacts of the run.
+    title : str
+    facts : dict
+        Licence, citation and the like of the data set; may be empty.
+    read_picture : callable (path) -> ndarray or None
+        Reads a stimulus by its path in the study.
+    ridge_weights : callable (subject) -> (channels, weights) or None
+        The linear baseline's weights on a subject's own channels, (n_channels, n_targets).
+    examples : callable (category) -> list of ndarray
+        Pictures of a category, for studies without a picture per trial.
+    headline_metric, rank_metric : str
+        "" leaves the choice to the tables.
+    n_gallery : int
+    seed : int
+    figures : dict
+        Filled by the sections: file name -> PNG bytes, to be saved beside the page.
+    """
+
+    inputs: object
+    title: str
+    facts: dict
+    read_picture: Callable
+    ridge_weights: Callable = lambda subject: None
+    examples: Callable = lambda category: []
+    headline_metric: str = ""
+    rank_metric: str = ""
+    n_gallery: int = 20
+    seed: int = 0
+    figures: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: its link's text, its heading, and who draws it (None: nothing to show)."""
+
+    link: str
+    title: str
+    draw: Callable
+
+    @property
+    def anchor(self):
+        """What the link points to."""
+        return self.link.lower().replace(" ", "-")
+
+
+def page(study, sections, headline):
+    """Render the report.
+
+    Parameters
+    ----------
+    study : Study
+    sections : list of Section
+        In reader's order; those that draw None are left out.
+    headline : dict or None
+
+    Returns
+    -------
+    html : str
+        Self-contained: no request leaves it.
+    """
+    drawn = [(section, section.draw(study)) for section in sections]
+    drawn = [(section, html) for section, html in drawn if html]
+    return render(
+        "page.html.j2",
+        title=study.title,
+        headline=headline,
+        sections=drawn,
+        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        n_panes=len(subjects(study.inputs)) + 1,
+    )
+
+
+def render(template, **values):
+    """Fill one of the templates; text is escaped unless marked safe."""
+    from markupsafe import Markup
+
+    return Markup(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment():
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["version"] = __version__
+    return environment

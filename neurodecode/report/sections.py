@@ -1,0 +1,248 @@
+"""The sections of the report, in reader's order; each draws itself, or nothing."""
+
+import numpy as np
+
+from neurodecode.report import gallery
+from neurodecode.report.artifacts import ALL, document, file, scored, subjects, table, tensors
+from neurodecode.report.brain_map import brain_map
+from neurodecode.report.figures import learning_curve, save, scores
+from neurodecode.report.headline import with_wins
+from neurodecode.report.page import Section, render
+from neurodecode.report.pictures import svg_uri
+from neurodecode.report.tables import (
+    comparison_table,
+    every_number,
+    panes,
+    plain_table,
+    score_table,
+)
+from neurodecode.report.words import condition_colours, condition_label, metric_label, metric_words
+
+GLANCE = 4  # metrics shown at a glance
+CURVES = 6  # learning curves shown
+LOSS = {"total": "loss"}
+
+
+def at_a_glance(study):
+    """Few metrics, all subjects, all conditions: the result in one look."""
+    metrics = scored(study.inputs, "metrics.tsv")
+    if metrics is None or not len(metrics):
+        return None
+    panels = []
+    for metric, size in _glance_metrics(study.inputs, metrics):
+        rows = metrics[(metrics["metric"] == metric) & (metrics["set_size"].fillna(-1) == size)]
+        label = metric_label(metric, size if size >= 0 else None)
+        svg = _keep(study, f"scores_{metric}", scores(rows, panes(rows)))
+        panels.append({"title": label, "svg": svg, "meaning": metric_words(metric)[2]})
+    names = list(metrics["condition"].unique())
+    colours = condition_colours(names)
+    legend = [{"label": condition_label(n), "colour": colours[n]} for n in names]
+    return render("glance.html.j2", panels=panels, legend=legend)
+
+
+def pictures(study):
+    """The gallery drawn by a fixed seed, then the best, median and worst by a named metric."""
+    if not study.inputs.has("reconstruct"):
+        return None
+    originals = gallery.Originals(table(study.inputs, "index", "stimuli.tsv"), study.read_picture)
+    made = {s: gallery.Reconstructions(study.inputs, s) for s in subjects(study.inputs)}
+    return render(
+        "gallery.html.j2",
+        drawn=_drawn(study, made, originals),
+        ranked=_ranked(study, made, originals),
+    )
+
+
+def score_section(study):
+    """Scores per subject, metric and condition, with intervals, chance and n."""
+    metrics = scored(study.inputs, "metrics.tsv")
+    if metrics is None or not len(metrics):
+        return None
+    tabs = [{"name": s, "table": score_table(metrics, s)} for s in panes(metrics)]
+    heads, rows = every_number(metrics)
+    return render("scores.html.j2", name="scores", tabs=tabs, heads=heads, rows=rows)
+
+
+def comparison_section(study):
+    """Paired differences between the decoder and every other row."""
+    compared = scored(study.inputs, "comparisons.tsv")
+    if compared is None or not len(compared):
+        return None
+    metrics = scored(study.inputs, "metrics.tsv")
+    compared = with_wins(compared, metrics)
+    tabs = [{"name": s, "table": comparison_table(compared, metrics, s)} for s in panes(compared)]
+    return render("comparisons.html.j2", name="comparisons", tabs=tabs)
+
+
+def training(study):
+    """Learning curves."""
+    history = table(study.inputs, "train", "history.tsv")
+    if history is None or not len(history):
+        return None
+    panels = []
+    for (phase, name), rows in history.groupby(["phase", "name"], sort=False):
+        if len(panels) < CURVES and (name == "total" or "val" in set(rows["split"])):
+            title = f"{phase}: {LOSS.get(name, name)}".replace("_", " ")
+            svg = _keep(study, f"training_{phase}_{name}", learning_curve(rows))
+            panels.append({"svg": svg, "alt": f"{title} by epoch", "title": title})
+    text = "By epoch, on training and validation trials. Test trials play no part here."
+    return render("figure.html.j2", figures=panels, text=text, layout="panels")
+
+
+def brain(study):
+    """Where the signal lies: reliability and ridge weights per voxel."""
+    maps = [m for s in subjects(study.inputs) for m in _brain_maps(study, s)]
+    if not maps:
+        return None
+    text = (
+        "Axial slices of the analysed mask, left is left. Colour scale: 1st to 99th percentile. "
+        "Repeat correlation is measured on training trials only. The ridge weights' norm is taken "
+        "over all targets, per standardised voxel."
+    )
+    return render("figure.html.j2", figures=maps, text=text, layout="figures")
+
+
+def quality(study):
+    """Data quality per subject."""
+    import pandas as pd
+
+    found = {s: document(study.inputs, "preprocess", "qc.json", s) for s in subjects(study.inputs)}
+    flat = {s: _flat(qc) for s, qc in found.items() if qc}
+    if not flat:
+        return None
+    frame = pd.DataFrame(flat).T.rename_axis("subject").reset_index()
+    heads, rows = plain_table(frame)
+    return render("table.html.j2", heads=heads, rows=rows, text="")
+
+
+def alignment(study):
+    """What the maps between subjects gain on held-out trials."""
+    scores = table(study.inputs, "align", "alignment.tsv")
+    if scores is None or not len(scores):
+        return None
+    heads, rows = plain_table(scores)
+    text = (
+        "Subject maps are fitted on training trials and scored on validation trials; "
+        "the gain is over no map at all (identity)."
+    )
+    return render("table.html.j2", heads=heads, rows=rows, text=text)
+
+
+def _glance_metrics(inputs, metrics):
+    """The metrics that were compared, else the first of each family; each at its largest set."""
+    compared = scored(inputs, "comparisons.tsv")
+    names = [] if compared is None else list(compared["metric"].unique())
+    if not names:
+        families = metrics["metric"].map(lambda m: metric_words(m)[1])
+        names = list(metrics.loc[~families.duplicated(), "metric"])
+    sizes = metrics["set_size"].fillna(-1).groupby(metrics["metric"]).max()
+    return [(name, sizes[name]) for name in names[:GLANCE]]
+
+
+def _drawn(study, made, originals):
+    """Tabs of the gallery by fixed seed: each subject, then all side by side."""
+    tabs, stimuli = [], []
+    for subject, one in made.items():
+        rows = one.drawn_rows(study.n_gallery, study.seed)
+        stimuli.append([one.stimulus(r) for r in rows])
+        blocks = gallery.subject_blocks(one, originals, rows)
+        tabs.append({"name": subject, "blocks": blocks, "n": len(rows), "of": len(one.rows)})
+    shared = [s for s in stimuli[0] if all(s in other for other in stimuli[1:])]
+    if len(made) > 1 and shared:
+        blocks = gallery.pooled_blocks(made, originals, shared)
+        of = len(next(iter(made.values())).rows)
+        tabs.append({"name": ALL, "blocks": blocks, "n": len(shared), "of": of})
+    return tabs
+
+
+def _ranked(study, made, originals):
+    """Tabs of the best, median and worst reconstructions of each subject."""
+    scores = table(study.inputs, "evaluate", "per_trial.parquet")
+    if scores is None:
+        return None
+    scores = scores[scores["condition"] == "model"]
+    metric = study.rank_metric or scores["metric"].iloc[0]
+    scores = scores[scores["metric"] == metric]
+    if not len(scores):
+        raise ValueError(f"report.rank_metric={metric} has no scores per trial")
+    better = scored(study.inputs, "metrics.tsv").set_index("metric")["better"].loc[[metric]].iloc[0]
+    tabs = []
+    for subject, one in made.items():
+        mine = scores[scores["subject"] == subject].groupby("row_id", sort=False)["value"].mean()
+        picked = gallery.extremes(mine, better=better)
+        rows, heads = [row for _, row, _ in picked], gallery.extreme_heads(picked)
+        blocks = gallery.subject_blocks(one, originals, rows, heads, brief=True)
+        tabs.append({"name": subject, "blocks": blocks})
+    return {"metric": metric_label(metric), "meaning": metric_words(metric)[2], "tabs": tabs}
+
+
+def _brain_maps(study, subject):
+    import nibabel
+
+    path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
+    if path is None:
+        return []
+    mask, out = nibabel.load(path), []
+    for word, cmap, values in _per_voxel(study, subject):
+        title = f"{subject}: {word}"
+        name = f"brain_{subject}_{word.replace(' ', '_')}"
+        svg = _keep(study, name, brain_map(mask, values, cmap))
+        out.append({"svg": svg, "alt": f"brain map, {title}", "title": title})
+    return out
+
+
+def _per_voxel(study, subject):
+    """(what, colours, values) of every map there is: one value per voxel, NaN where unused."""
+    channels = tensors(study.inputs, "align", "channels.safetensors") or {}
+    reliability = channels.get(f"{subject}/reliability")
+    if reliability is None:
+        return
+    yield "repeat correlation", "viridis", np.asarray(reliability, float)
+    found = study.ridge_weights(subject)
+    if found is not None:
+        selected, weights = found
+        norm = np.full(len(reliability), np.nan)
+        norm[selected] = np.linalg.norm(weights, axis=1)
+        yield "ridge weight norm", "magma", norm
+
+
+def _flat(document, prefix=""):
+    """Scalars of a JSON document, nested names joined; lists are left to the file itself."""
+    out = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            out |= _flat(value, f"{prefix}{key} ")
+        elif not isinstance(value, list):
+            out[f"{prefix}{key}".replace("_", " ")] = value
+    return out
+
+
+def _keep(study, name, figure):
+    """Remember a figure's PNG for the folder, return its SVG for the page."""
+    svg, png = save(figure)
+    study.figures[f"{name}.png"] = png
+    return svg_uri(svg)
+
+
+def sections():
+    """Every section there can be, in reader's order."""
+    from neurodecode.report.category import blocks as category_blocks
+    from neurodecode.report.category import confusions
+    from neurodecode.report.methods import citation, glossary, methods, reader
+
+    return [
+        Section("Glance", "Scores at a glance", at_a_glance),
+        Section("Pictures", "What was seen, what was read", pictures),
+        Section("Blocks", "What was seen, what was read", category_blocks),
+        Section("Confusions", "Confusions", confusions),
+        Section("Scores", "Scores", score_section),
+        Section("Comparisons", "Paired comparisons", comparison_section),
+        Section("Reader", "The attribute reader", reader),
+        Section("Brain", "Where the signal lies", brain),
+        Section("Quality", "Data quality", quality),
+        Section("Alignment", "Alignment of subjects", alignment),
+        Section("Training", "Training", training),
+        Section("What ran", "What ran", methods),
+        Section("Words", "Words", glossary),
+        Section("Citation", "Citation", citation),
+    ]

@@ -1,0 +1,225 @@
+"""The words of the report: what metrics and conditions are called, and mean in one line."""
+
+import re
+
+# (pattern, label, family, one line): the first that matches the whole name; its groups fill {0}.
+_METRICS = (
+    (
+        r"brain_to_image(?:_top(\d+))?",
+        "brain → image, top {0|1}",
+        "retrieval",
+        "The predicted embedding asks; a hit is the true picture among the {0|1} nearest.",
+    ),
+    (
+        r"image_to_brain(?:_top(\d+))?",
+        "image → brain, top {0|1}",
+        "retrieval",
+        "The true embedding asks; a hit is its own prediction among the {0|1} nearest.",
+    ),
+    (
+        r"(median_)?rank",
+        "{0|mean }rank of the true one",
+        "rank",
+        "How many others of the set lie nearer to the prediction than the true one: 0 is best; "
+        "ties count half.",
+    ),
+    (
+        r"two_way_embedding",
+        "two-way, predicted embedding",
+        "two-way identification",
+        "The predicted embedding is nearer to its own picture's than to another's, averaged over "
+        "all other pictures; ties count half.",
+    ),
+    (
+        r"two_way_(.+)",
+        "two-way, {0}",
+        "two-way identification",
+        "The reconstruction is nearer to its own picture than to another one, at this depth of the "
+        "picture encoder, averaged over all other pictures; ties count half.",
+    ),
+    (
+        r"pixcorr|pixel_correlation",
+        "pixel correlation",
+        "picture likeness",
+        "Pearson correlation of all pixel values of reconstruction and original.",
+    ),
+    (
+        r"ssim",
+        "SSIM",
+        "picture likeness",
+        "Structural similarity of reconstruction and original: 1 is equal.",
+    ),
+    (
+        r"(?:pooled_)?cosine(?:_(.+))?",
+        "cosine to the truth",
+        "embedding likeness",
+        "Cosine of the predicted and the true embedding.",
+    ),
+    (
+        r"attributes?(?:_(?:accuracy|mean|all))?",
+        "attributes, mean",
+        "attributes",
+        "Share of attributes that an independent reader finds equal in reconstruction and "
+        "original.",
+    ),
+    (
+        r"attributes?_(?:accuracy_)?(.+)",
+        "{0}",
+        "attributes",
+        "An independent reader sees the same {0} in the reconstruction as the original has.",
+    ),
+    (
+        r"balanced_accuracy",
+        "balanced accuracy",
+        "classification",
+        "Share of held-out blocks named rightly, averaged over classes.",
+    ),
+    (
+        r"accuracy|top1",
+        "accuracy",
+        "classification",
+        "Share of held-out blocks or trials named rightly.",
+    ),
+    (
+        r"top(\d+)",
+        "top {0}",
+        "classification",
+        "Share of held-out blocks whose true class is among the {0} best ranked.",
+    ),
+    (
+        r"zero_shot",
+        "zero-shot, choice of two",
+        "zero-shot",
+        "Trained without two classes, the decoder chooses between them; averaged over all pairs.",
+    ),
+    (
+        r"zero_shot_matching",
+        "zero-shot, joint matching",
+        "zero-shot",
+        "Trained without two classes, the decoder assigns two blocks to them jointly.",
+    ),
+)
+
+_SIZED = {"retrieval", "rank"}  # families whose scores mean little without the size of the set
+
+CONDITIONS = {  # what predict and reconstruct may not describe themselves
+    "model": "decoder",
+    "ridge": "ridge",
+    "shuffled": "shuffled brain",
+    "prior_only": "prior only",
+    "true_features": "true features",
+    "svm": "linear SVM",
+    "lda": "shrinkage LDA",
+    "logistic": "logistic regression",
+}
+
+WITHOUT = {  # how a condition is named inside a sentence
+    "shuffled": "shuffled brain",
+    "prior_only": "prior only (no brain)",
+    "ridge": "ridge",
+}
+
+COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too
+    "model": "#0b5cad",
+    "ridge": "#c8590a",
+    "true_features": "#067a5b",
+    "shuffled": "#6b7280",
+    "prior_only": "#9b6a9b",
+}
+_SPARE = ("#7a5c00", "#3f7f93", "#a33f5f", "#5a6b2f", "#50508c")
+
+
+def metric_words(name):
+    """Label, family and one-line meaning of a metric's name; unknown names speak for themselves.
+
+    Returns
+    -------
+    label, family, meaning : str
+    """
+    for pattern, label, family, meaning in _METRICS:
+        found = re.fullmatch(pattern, name)
+        if found:
+            groups = [_readable(group) if group else None for group in found.groups()]
+            return _filled(label, groups), family, _filled(meaning, groups)
+    return _readable(name), "other", ""
+
+
+def metric_label(name, set_size=None):
+    """A metric's label, with the size of the set it was retrieved from where that matters."""
+    label, family, _ = metric_words(name)
+    return f"{label} of {int(set_size)}" if family in _SIZED and _known(set_size) else label
+
+
+def condition_label(name):
+    """What a condition is called in tables and galleries."""
+    return CONDITIONS.get(name, _readable(name))
+
+
+def condition_colours(names):
+    """One colour per condition name; the known ones keep theirs in every figure."""
+    spare = iter(_SPARE * (1 + len(names) // len(_SPARE)))
+    return {name: COLOURS.get(name) or next(spare) for name in names}
+
+
+def number(value, digits=None):
+    """A number as papers print it: .42 for shares, 1,234 for counts, − for minus, – for missing."""
+    if not _known(value):
+        return "–"
+    if isinstance(value, str):
+        return value
+    if digits is None:
+        digits = (
+            0 if float(value).is_integer() and abs(value) > 1 else (1 if abs(value) >= 10 else 2)
+        )
+    text = f"{abs(value):,.{digits}f}"
+    text = text[1:] if text.startswith("0.") else text
+    negative = value < 0 and float(text.replace(",", "")) != 0
+    return f"−{text}" if negative else text
+
+
+def interval(lo, hi, digits=2):
+    """An interval in brackets, empty where there is none."""
+    return f"[{number(lo, digits)}, {number(hi, digits)}]" if _known(lo) and _known(hi) else ""
+
+
+def signed(value, digits=2):
+    """A difference with its sign always shown."""
+    text = number(value, digits)
+    return text if not _known(value) or text.startswith("−") or value == 0 else f"+{text}"
+
+
+def p_value(p):
+    """A p-value with as many digits as anyone can use."""
+    if not _known(p):
+        return "–"
+    return "< .001" if p < 0.001 else number(p, 3 if p < 0.1 else 2)
+
+
+def seconds(value):
+    """A duration as a reader says it."""
+    if not _known(value):
+        return "–"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _known(value):
+    return value is not None and value != "" and value == value
+
+
+def _readable(name):
+    return str(name).replace("_", " ")
+
+
+def _filled(text, groups):
+    """Fill {0} and {0|default} with the pattern's groups."""
+
+    def one(match):
+        index, _, default = match.group(1).partition("|")
+        value = groups[int(index)] if int(index) < len(groups) else None
+        return value or default
+
+    return re.sub(r"\{([^}]*)\}", one, text)

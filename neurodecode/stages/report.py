@@ -1,0 +1,116 @@
+"""Report: one self-contained page with the verdict, the pictures, every score, and what ran."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neurodecode.core.stage import stage
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is drawn; no number is computed here."""
+
+    title: str | None = None
+    headline_metric: str | None = None
+    rank_metric: str | None = "attribute_mean"
+    n_gallery: int = 20
+    seed: int = 0
+    root: str = field(default="", metadata={"keyed": False})
+
+
+# Of the simulated study only the pictures are drawn, and index's stimuli.tsv holds their digests.
+SIMULATED = "?simulate:bids/dataset_description.json"
+READS = (
+    "index",
+    SIMULATED,
+    "?embed:*.json",
+    "?split:split.json",
+    "?preprocess:qc.json",
+    "?align",
+    "?train",
+    "?predict:rows.tsv",
+    "?reconstruct",
+    "?crossvalidate",
+    "?evaluate",
+)
+
+
+@stage("report", config=ReportConfig, inputs=READS)
+def run(config, inputs, out):
+    from neurodecode.report.headline import headline
+    from neurodecode.report.page import Study, page
+    from neurodecode.report.score_card import score_card
+    from neurodecode.report.sections import sections
+
+    facts = _facts(inputs)
+    title = config.title or facts.get("title") or _recipe(inputs).get("name") or "study"
+    study = Study(
+        inputs=inputs,
+        title=title,
+        facts=facts,
+        read_picture=lambda path: _picture(config, inputs, path),
+        ridge_weights=lambda subject: _ridge_weights(inputs, subject),
+        examples=lambda category: _examples(config, category, facts),
+        headline_metric=config.headline_metric or "",
+        rank_metric=config.rank_metric or "",
+        n_gallery=config.n_gallery,
+        seed=config.seed,
+    )
+    verdict = headline(inputs, study.headline_metric)
+    html = page(study, sections(), verdict)
+    out.path("report.html").write_text(html, encoding="utf-8")
+    out.save_json("score_card.json", score_card(inputs, title) | {"headline": verdict})
+    for name, png in study.figures.items():
+        out.path(f"figures/{name}").write_bytes(png)
+    if verdict:
+        out.log(verdict["sentence"])
+
+
+def _recipe(inputs):
+    return inputs.manifest("index")["config"].get("recipe", {})
+
+
+def _facts(inputs):
+    from neurodecode.data.recipe import facts
+
+    name = _recipe(inputs).get("facts")
+    return facts(name) if name else {}
+
+
+def _picture(config, inputs, path):
+    """Read a stimulus by its path in the study; None where the picture is not there."""
+    from neurodecode.report.pictures import read_picture
+
+    if config.root:
+        file = Path(config.root).expanduser() / path
+        return read_picture(file) if file.is_file() else None
+    return read_picture(inputs.path("simulate", f"bids/{path}"))
+
+
+def _examples(config, category, facts, n=3):
+    """Pictures from ``stimuli/<category>/`` or the folder that the facts name, if there are any."""
+    from neurodecode.report.pictures import read_picture
+
+    names = (category, str(facts.get("categories", {}).get(category, category)))
+    folders = [Path(config.root).expanduser() / "stimuli" / name for name in names]
+    files = [p for folder in folders for p in sorted(folder.glob("*.[pj][np]g"))]
+    return [read_picture(path) for path in files[:: max(len(files) // n, 1)][:n]]
+
+
+def _ridge_weights(inputs, subject):
+    """Ridge weights on a subject's own channels: alignment is linear, so it is multiplied in."""
+    import numpy as np
+
+    from neurodecode.align.apply import subject_state
+    from neurodecode.core.build import build
+
+    if not (inputs.has("train") and inputs.has("align")):
+        return None
+    weights = inputs.tensors("train", "ridge.safetensors")[f"{subject}/weights"]
+    channels = inputs.tensors("align", "channels.safetensors")[subject]
+    state = subject_state(inputs.tensors("align", "maps.safetensors"), subject)
+    if state:
+        aligner = build(inputs.json("align", "aligner.json")["aligner"])
+        one, none = (np.eye(len(channels)), np.zeros((1, len(channels))))
+        weights = (aligner.transform(one, state) - aligner.transform(none, state)) @ weights
+    return channels, weights

@@ -1,0 +1,33 @@
+"""A fabricated study, and its report, made once for all tests of the room."""
+
+import pytest
+
+from neurodecode.core.views import Folder, View
+from neurodecode.stages.report import ReportConfig, run
+from tests.report.study import fabricate
+
+
+def draw(root, artifacts, records, **config):
+    """Run the stage on fabricated artifacts; return the folder of its outputs."""
+    root.mkdir()
+    view = View(run, artifacts, None, records, {"preprocess": ("responses.npy",)})
+    run(ReportConfig(**config), view, Folder(root, None))
+    return root
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """``artifacts, records`` of a finished study of two subjects."""
+    return fabricate(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="session")
+def view(study):
+    """What the stage sees of it."""
+    return View(run, study[0], None, study[1], {"preprocess": ("responses.npy",)})
+
+
+@pytest.fixture(scope="session")
+def report(study, tmp_path_factory):
+    """The folder of its report."""
+    return draw(tmp_path_factory.mktemp("report") / "out", *study)

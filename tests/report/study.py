@@ -1,0 +1,342 @@
+"""A finished study, fabricated: every artifact that the report may draw, with made-up numbers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from neurodecode.core.store import Artifact, describe
+from neurodecode.core.views import Folder
+
+CONDITIONS = [
+    {
+        "name": "model",
+        "kind": "model",
+        "brain": True,
+        "about": "The decoder on measured responses.",
+    },
+    {"name": "ridge", "kind": "baseline", "brain": True, "about": "Linear ridge regression."},
+    {"name": "shuffled", "kind": "control", "brain": True, "about": "Responses to other pictures."},
+    {"name": "prior_only", "kind": "control", "brain": False, "about": "No brain at all."},
+    {"name": "true_features", "kind": "ceiling", "brain": False, "about": "The true embedding."},
+]
+SKILL = {"model": 0.8, "ridge": 0.74, "shuffled": 0.0, "prior_only": 0.0, "true_features": 1.0}
+ATTRIBUTES = ("shape", "colour", "material", "size", "x", "y", "background", "light")
+METRICS = [  # metric, space, set size, chance, best
+    ("brain_to_image_top1", "embedding", 100, 0.01, 0.8),
+    ("brain_to_image_top1", "embedding", 10, 0.1, 0.95),
+    ("image_to_brain_top1", "embedding", 100, 0.01, 0.78),
+    ("two_way_embedding", "embedding", None, 0.5, 0.98),
+    ("pixcorr", "picture", None, 0.02, 0.55),
+    ("ssim", "picture", None, 0.31, 0.62),
+    ("two_way_block2", "picture", None, 0.5, 0.93),
+    ("attribute_mean", "picture", None, 0.29, 0.75),
+    *[(f"attribute_{name}", "picture", None, 0.3, 0.8) for name in ATTRIBUTES],
+]
+COMPARED = ("brain_to_image_top1", "attribute_mean", "pixcorr")
+
+
+class Maker:
+    """Writes artifacts below a folder as the stages would."""
+
+    def __init__(self, root, seed=0):
+        self.root, self.rng, self.artifacts, self.records = (
+            root,
+            np.random.default_rng(seed),
+            {},
+            {},
+        )
+
+    def folder(self, stage, each=None):
+        path = self.root / stage / (each or "whole")
+        path.mkdir(parents=True)
+        return Folder(path, lambda: None), path
+
+    def done(self, stage, path, config, each=None, opened=False):
+        manifest = {
+            "stage": stage,
+            "each": each,
+            "key": (stage + str(each)).encode().hex().ljust(64, "0")[:64],
+            "config": config,
+            "inputs": {},
+            "hardware": {"device": "cpu", "threads": 2},
+            "code": {},
+            "commit": "0123456789ab",
+            "versions": {"python": "3.11.2", "neurodecode": "0.1.0", "numpy": "2.4.6"},
+            "files": describe(path),
+        }
+        artifact = Artifact(path, manifest)
+        if each is None:
+            self.artifacts[stage] = artifact
+        else:
+            self.artifacts.setdefault(stage, {})[each] = artifact
+        openings = [{"stage": stage, "subject": each}] if opened else []
+        record = {"seconds": 12.5, "peak_mib": 900, "host": "box", "test_openings": openings}
+        self.records[stage, each] = record
+
+
+def fabricate(root, n_subjects=2, n_test=24, n_gallery=6, n_samples=4):
+    """Write a study; return ``artifacts, records`` as a View takes them."""
+    from neurodecode.world.scenes import captions, render, sample_scenes
+
+    make = Maker(root)
+    subjects = [f"sub-{i + 1:02d}" for i in range(n_subjects)]
+    scenes = sample_scenes(n_test, make.rng)
+    pictures = render(scenes)
+    stimuli = pd.DataFrame({"stimulus_id": [f"scene{i:04d}" for i in range(n_test)]})
+    stimuli["path"] = [f"stimuli/{s}.png" for s in stimuli["stimulus_id"]]
+    stimuli["caption"] = captions(scenes)
+    _simulate(make, stimuli, pictures)
+    _index(make, stimuli, subjects)
+    _split(make)
+    for i, subject in enumerate(subjects):
+        _preprocess(make, subject, (8 + i, 9, 5))
+    _align(make, subjects)
+    _train(make, subjects)
+    for subject in subjects:
+        _predict(make, subject, stimuli, pictures, n_samples, n_gallery)
+        _reconstruct(make, subject, stimuli, pictures, n_samples, n_gallery)
+    _evaluate(make, subjects, n_test)
+    return make.artifacts, make.records
+
+
+def _simulate(make, stimuli, pictures):
+    from PIL import Image
+
+    out, path = make.folder("simulate")
+    for name, picture in zip(stimuli["path"], pictures, strict=True):
+        Image.fromarray(picture).save(out.path(f"bids/{name}"))
+    make.done("simulate", path, {"study": {"n_subjects": 2, "snr": 0.4}, "seed": 0})
+
+
+def _index(make, stimuli, subjects):
+    out, path = make.folder("index")
+    out.save_table("stimuli.tsv", stimuli)
+    out.save_json("subjects.json", subjects)
+    trials = pd.concat([stimuli[["stimulus_id"]].assign(subject=s) for s in subjects])
+    trials["trial_id"] = [f"t{i}" for i in range(len(trials))]
+    out.save_table("trials.tsv", trials)
+    make.done("index", path, {"recipe": {"name": "world", "facts": ""}})
+
+
+def _split(make):
+    out, path = make.folder("split")
+    rule = {"_target_": "neurodecode.rigour.splits.StimulusSplit", "val_fraction": 0.1}
+    counts = {
+        "sub-01": {
+            "train": {"trials": 1200, "stimuli": 1100},
+            "test": {"trials": 300, "stimuli": 100},
+        }
+    }
+    shared = {"stimuli": 0, "runs": 0}
+    out.save_json(
+        "split.json", {"hash": "a1b2c3d4" * 8, "rule": rule, "counts": counts, "shared": shared}
+    )
+    make.done("split", path, {"rule": rule, "seed": 0})
+
+
+def _preprocess(make, subject, shape):
+    import nibabel
+
+    out, path = make.folder("preprocess", subject)
+    mask = np.zeros(shape, np.uint8)
+    mask[1:-1, 1:-1, 1:-1] = 1
+    nibabel.save(
+        nibabel.Nifti1Image(mask, np.diag([3.0, 3.0, 3.0, 1.0])), out.path("space/mask.nii.gz")
+    )
+    out.save_array("responses.npy", np.zeros((4, int(mask.sum())), np.float32))
+    quality = {
+        "n_channels": int(mask.sum()),
+        "n_trials": 1500,
+        "repeat_correlation": 0.21,
+        "tsnr": 61.0,
+    }
+    out.save_json("qc.json", quality)
+    make.done("preprocess", path, {"hrf": "glover", "high_pass_hz": 0.01}, subject)
+
+
+def _align(make, subjects):
+    out, path = make.folder("align")
+    channels = {}
+    for subject in subjects:
+        n = json.loads((make.root / "preprocess" / subject / "qc.json").read_text())["n_channels"]
+        channels[subject] = np.arange(0, n, 2)
+        channels[f"{subject}/reliability"] = make.rng.normal(0.2, 0.1, n).astype(np.float32)
+    out.save_tensors("channels.safetensors", channels)
+    state = {
+        f"{s}/{k}": v
+        for s in subjects[1:]
+        for k, v in _turned(make, len(channels[s]), len(channels[subjects[0]])).items()
+    }
+    out.save_tensors("maps.safetensors", state)
+    aligner = {"_target_": "neurodecode.align.procrustes.Procrustes"}
+    out.save_json("aligner.json", {"aligner": aligner, "reference": subjects[0]})
+    rows = [
+        {
+            "subject": s,
+            "aligner": "Procrustes",
+            "score": 0.31,
+            "identity": 0.02,
+            "gain": 0.29,
+            "n": 120,
+            "on": "val",
+        }
+        for s in subjects
+    ]
+    out.save_table("alignment.tsv", pd.DataFrame(rows))
+    make.done(
+        "align",
+        path,
+        {"aligner": {"_target_": "neurodecode.align.procrustes.Procrustes"}, "seed": 0},
+    )
+
+
+def _turned(make, n, n_reference):
+    from neurodecode.align.procrustes import Procrustes
+
+    return Procrustes().fit(make.rng.normal(size=(50, n)), make.rng.normal(size=(50, n_reference)))
+
+
+def _train(make, subjects):
+    out, path = make.folder("train")
+    rows = []
+    for phase, n, start in (("decoder", 30, 4.8), ("prior", 20, 0.9)):
+        for split, gap in (("train", 0.0), ("val", 0.15)):
+            for epoch in range(1, n + 1):
+                value = start * (np.exp(-epoch / 8) * (1 - gap) + gap) + make.rng.normal(0, 0.01)
+                rows.append(
+                    {
+                        "phase": phase,
+                        "epoch": epoch,
+                        "step": 20 * epoch,
+                        "split": split,
+                        "name": "total",
+                        "value": value,
+                    }
+                )
+    out.save_table("history.tsv", pd.DataFrame(rows))
+    out.save_json("config.json", {})
+    width = len(np.load(make.root / "preprocess" / subjects[0] / "responses.npy")[0][::2])
+    ridge = {f"{s}/weights": make.rng.normal(size=(width, 5)).astype(np.float32) for s in subjects}
+    out.save_tensors("ridge.safetensors", ridge)
+    make.done("train", path, {"plan": {"n_epochs": 30}, "seed": 0})
+
+
+def _predict(make, subject, stimuli, pictures, n_samples, n_gallery):
+    out, path = make.folder("predict", subject)
+    ids = stimuli["stimulus_id"]
+    rows = pd.DataFrame(
+        {"row_id": [f"{subject}_{s}" for s in ids], "stimulus_id": ids, "n_repeats": 3}
+    )
+    out.save_table("rows.tsv", rows)
+    out.save_json("conditions.json", CONDITIONS)
+    small = pictures.reshape(len(pictures), 16, 4, 16, 4, 3).mean(axis=(2, 4)) / 255
+    for condition in CONDITIONS:
+        out.save_array(f"{condition['name']}/blurry.npy", small.astype(np.float32))
+    make.done("predict", path, {"average_repeats": True, "seed": 0}, subject, opened=True)
+
+
+def _reconstruct(make, subject, stimuli, pictures, n_samples, n_gallery):
+    out, path = make.folder("reconstruct", subject)
+    n = len(pictures)
+    for condition, skill in SKILL.items():
+        many = condition == "model"
+        order = [
+            i
+            for i in range(n)
+            for _ in range(n_samples if many and i % (n // n_gallery) == 0 else 1)
+        ]
+        right = make.rng.random(len(order)) < skill
+        shown = np.where(right, order, make.rng.integers(0, n, len(order)))
+        noise = make.rng.normal(0, 12, (len(order), 64, 64, 3))
+        out.save_array(
+            f"{condition}/pictures.npy", np.clip(pictures[shown] + noise, 0, 255).astype(np.uint8)
+        )
+        samples = pd.DataFrame(
+            {"row_id": [f"{subject}_{stimuli['stimulus_id'][i]}" for i in order]}
+        )
+        samples["sample"] = samples.groupby("row_id").cumcount()
+        samples["chosen"] = (
+            samples["sample"] == samples.groupby("row_id")["sample"].transform("max") // 2
+        )
+        samples["evidence"] = make.rng.random(len(samples))
+        out.save_table(f"{condition}/samples.tsv", samples)
+    policy = "highest cosine of the re-embedded picture with the brain-predicted embedding"
+    out.save_json("selection.json", {"policy": policy, "uses_truth": False})
+    make.done("reconstruct", path, {"n_samples": n_samples, "seed": 0}, subject)
+
+
+def _evaluate(make, subjects, n_test):
+    out, path = make.folder("evaluate")
+    rows = [
+        _score(make, subject, condition, *metric, n_test)
+        for subject in [*subjects, "all"]
+        for condition in CONDITIONS
+        for metric in METRICS
+        if not (condition["name"] == "true_features" and metric[1] == "embedding")
+    ]
+    out.save_table("metrics.tsv", pd.DataFrame(rows).astype({"set_size": "Int64"}))
+    out.save_table("comparisons.tsv", pd.DataFrame(_comparisons(subjects, n_test)))
+    trials = [
+        {
+            "subject": s,
+            "row_id": f"{s}_scene{i:04d}",
+            "stimulus_id": f"scene{i:04d}",
+            "condition": "model",
+            "metric": m,
+            "value": v,
+        }
+        for m in ("pixcorr", "attribute_mean")
+        for s in subjects
+        for i, v in enumerate(make.rng.random(n_test))
+    ]
+    out.save_table("per_trial.parquet", pd.DataFrame(trials))
+    out.save_json(
+        "reader.json", {a: {"accuracy": 0.98, "majority": 0.3, "n": n_test} for a in ATTRIBUTES}
+    )
+    make.done("evaluate", path, {"n_bootstrap": 1000, "seed": 0}, opened=True)
+
+
+def _score(make, subject, condition, metric, space, size, chance, best, n):
+    skill = SKILL[condition["name"]]
+    value = chance + skill * (best - chance) + make.rng.normal(0, 0.01)
+    p = 0.0005 if skill else 0.4
+    return {
+        "subject": subject,
+        "condition": condition["name"],
+        "kind": condition["kind"],
+        "metric": metric,
+        "space": space,
+        "set_size": size,
+        "value": value,
+        "lo": value - 0.05,
+        "hi": value + 0.05,
+        "n": n,
+        "chance": chance,
+        "p": p,
+        "ceiling": np.nan,
+        "better": "higher",
+    }
+
+
+def _comparisons(subjects, n):
+    rows = []
+    for subject in [*subjects, "all"]:
+        for metric in COMPARED:
+            for b, difference in (("shuffled", 0.55), ("prior_only", 0.52), ("ridge", 0.02)):
+                sign = -3 if b == "ridge" and metric == "pixcorr" else 1
+                middle = sign * difference
+                rows.append(
+                    {
+                        "subject": subject,
+                        "metric": metric,
+                        "a": "model",
+                        "b": b,
+                        "difference": middle,
+                        "lo": middle - 0.03,
+                        "hi": middle + 0.03,
+                        "n": n,
+                        "p": 0.0005 if abs(middle) > 0.03 else 0.2,
+                    }
+                )
+    return rows

@@ -1,0 +1,84 @@
+"""The report stage: sections follow from artifacts, numbers agree with the tables."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.report.conftest import draw
+from tests.report.study import fabricate
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return fabricate(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def report(study, tmp_path_factory):
+    return draw(tmp_path_factory.mktemp("report") / "out", *study)
+
+
+def text_of(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_section_of_a_whole_study_is_there(report):
+    html = text_of(report)
+    for anchor in ("glance", "pictures", "scores", "comparisons", "reader", "brain", "quality",
+                   "alignment", "training", "what-ran", "words", "citation"):  # fmt: skip
+        assert f'<section id="{anchor}">' in html, anchor
+
+
+def test_sections_without_artifacts_are_left_out(study, tmp_path):
+    artifacts = {k: v for k, v in study[0].items() if k not in ("reconstruct", "align", "train")}
+    html = text_of(draw(tmp_path / "out", artifacts, study[1]))
+    for anchor in ("pictures", "brain", "alignment", "training", "blocks"):
+        assert f'<section id="{anchor}">' not in html, anchor
+    assert '<section id="scores">' in html
+
+
+def test_the_score_card_carries_the_tables_unrounded(report, study):
+    card = json.loads((report / "score_card.json").read_text(encoding="utf-8"))
+    metrics = pd.read_csv(study[0]["evaluate"].path("metrics.tsv"), sep="\t")
+    assert [m["value"] for m in card["metrics"]] == metrics["value"].tolist()
+    assert card["split"]["hash"] == "a1b2c3d4" * 8
+    assert card["seeds"]["split"] == 0 and card["versions"]["numpy"] == "2.4.6"
+    assert card["averaging"]["sub-01"]["repeats_averaged"] == {"3": 24}
+    assert card["selection"]["uses_truth"] is False
+
+
+def test_test_openings_are_counted_once_for_each_subject_and_key(report):
+    card = json.loads((report / "score_card.json").read_text(encoding="utf-8"))
+    assert card["test_openings"] == {"predict": 2, "evaluate": 1}
+
+
+def test_the_same_study_gives_the_same_bytes(report, study, tmp_path):
+    again = draw(tmp_path / "out", *study)
+    files = sorted(p.relative_to(report) for p in report.rglob("*") if p.is_file())
+    assert any(p.suffix == ".png" for p in files)
+    assert all((report / p).read_bytes() == (again / p).read_bytes() for p in files)
+
+
+OPTIONS = [
+    {"title": "My study"},
+    {"headline_metric": "pixcorr"},
+    {"rank_metric": "pixcorr"},
+    {"n_gallery": 3},
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: next(iter(option)))
+def test_every_option_changes_the_page(report, study, tmp_path, option):
+    assert text_of(draw(tmp_path / "out", *study, **option)) != text_of(report)
+
+
+def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
+    study = fabricate(tmp_path / "study", n_subjects=1, n_samples=1)
+    pages = [text_of(draw(tmp_path / f"out{s}", *study, seed=s, n_gallery=4)) for s in (0, 1)]
+    assert pages[0] != pages[1]
+
+
+def test_a_rank_metric_nobody_scored_is_refused(study, tmp_path):
+    with pytest.raises(ValueError, match="rank_metric=lpips"):
+        draw(tmp_path / "out", *study, rank_metric="lpips")
