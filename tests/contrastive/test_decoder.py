@@ -1,0 +1,118 @@
+"""Batches mix subjects without repeating a picture; the loss is the sum it claims to be."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from neurodecode.contrastive.decoder import (
+    Rows,
+    Targets,
+    decoder_loss,
+    epoch_batches,
+    own_rank,
+    validation_scores,
+)
+from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
+from neurodecode.models.base import BrainOutput
+
+
+def seen_twice():
+    """Two subjects who saw the same 40 pictures; the first saw ten of them twice."""
+    return {"sub-01": np.r_[np.arange(40), np.arange(10)], "sub-02": np.arange(40)}
+
+
+def test_no_picture_occurs_twice_in_a_batch_and_subjects_are_equally_many():
+    stimulus = seen_twice()
+    for epoch in range(5):
+        for batch in epoch_batches(stimulus, 8, seed=0, epoch=epoch):
+            shown = np.concatenate([stimulus[s][rows] for s, rows in batch.rows.items()])
+            assert len(np.unique(shown)) == len(shown) == 16
+
+
+def test_an_epoch_shows_almost_every_row_of_the_largest_subject():
+    batches = epoch_batches(seen_twice(), 8, seed=0, epoch=0)
+    rows = np.concatenate([batch.rows["sub-01"] for batch in batches])
+    assert len(np.unique(rows)) == len(rows) == 48  # 50 rows in batches of 8
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    def order(seed, epoch):
+        return [b.rows["sub-01"].tolist() for b in epoch_batches(seen_twice(), 8, seed, epoch)]
+
+    assert order(0, 3) == order(0, 3) != order(0, 4) and order(0, 3) != order(1, 3)
+
+
+def test_a_batch_shrinks_to_the_pictures_there_are():
+    batches = epoch_batches({"sub-01": np.arange(40) % 8}, 64, seed=0, epoch=0)
+    assert {len(batch.rows["sub-01"]) for batch in batches} == {8} and len(batches) == 5
+
+
+def test_more_subjects_than_pictures_is_refused():
+    with pytest.raises(ValueError, match="fewer stimuli than subjects"):
+        epoch_batches({s: np.array([0]) for s in "ab"}, 1, seed=0, epoch=0)
+
+
+class Echo(torch.nn.Module):
+    """Says of a trial what stands in it: 4 numbers of tokens, then 3 of the embedding."""
+
+    def forward(self, responses, subject):
+        tokens = responses[:, :4].reshape(-1, 2, 2)
+        return BrainOutput(tokens, responses[:, 4:7], responses[:, 7:].reshape(-1, 1, 1, 3))
+
+
+@pytest.fixture
+def echo():
+    rng = np.random.default_rng(0)
+    x = torch.as_tensor(rng.standard_normal((40, 10)), dtype=torch.float32)
+    targets = Targets(
+        F.normalize(x[:, 4:7], dim=1), x[:, :4].reshape(-1, 2, 2), x[:, 7:].reshape(-1, 1, 1, 3)
+    )
+    rows = {s: Rows(x[seen], seen) for s, seen in seen_twice().items()}
+    return rows, targets
+
+
+def batch_of(rows):
+    return epoch_batches({s: r.stimulus for s, r in rows.items()}, 8, seed=0, epoch=0)[0]
+
+
+def test_regressions_of_a_perfect_decoder_cost_nothing_even_when_trials_are_mixed(echo):
+    rows, targets = echo
+    loss = decoder_loss(MindEyeLoss(tau=0.1, mixco_fraction=1.0), rows, targets, 4, {})
+    parts = loss(Echo(), batch_of(rows), 0)
+    assert parts["tokens"] < 1e-12 and parts["blurry"] < 1e-6
+
+
+def test_the_total_is_the_weighted_sum_of_its_parts(echo):
+    rows, targets = echo
+    wrong = Targets(targets.pooled, targets.tokens + 1, targets.blurry + 1)
+    weights = {"tokens": 0.5, "blurry": 2.0}
+    parts = decoder_loss(InfoNCELoss(0.1), rows, wrong, 4, weights)(Echo(), batch_of(rows), 0)
+    expected = parts["contrastive"] + 0.5 * parts["tokens"] + 2 * parts["blurry"]
+    assert parts["total"] == pytest.approx(float(expected))
+    assert parts["tokens"] == pytest.approx(1.0, rel=1e-5)
+
+
+def test_the_loss_contrasts_all_subjects_with_each_other(echo):
+    rows, targets = echo
+    batch = batch_of(rows)
+    whole = decoder_loss(InfoNCELoss(1.0), rows, targets, 4, {})(Echo(), batch, 0)["contrastive"]
+    chosen = np.concatenate([rows[s].stimulus[r] for s, r in batch.rows.items()])
+    brain = torch.cat([rows[s].responses[r][:, 4:7] for s, r in batch.rows.items()])
+    assert whole == InfoNCELoss(1.0)(brain, targets.pooled[chosen], 0, 4)
+
+
+def test_validation_of_a_perfect_decoder_is_perfect(echo):
+    scores = validation_scores(Echo(), *echo)
+    assert scores["top1"] == scores["score"] == 1 and scores["tokens"] == scores["blurry"] == 0
+
+
+def test_a_study_without_tokens_and_blurry_pictures_trains_on_the_embedding_alone(echo):
+    rows, targets = echo
+    loss = decoder_loss(InfoNCELoss(0.1), rows, Targets(targets.pooled), 4, {})
+    assert set(loss(Echo(), batch_of(rows), 0)) == {"total", "contrastive"}
+
+
+def test_the_rank_of_a_tie_lies_between():
+    similarity = np.array([[3.0, 1, 2], [1, 1, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(own_rank(similarity, np.array([0, 0, 1])), [1, 1.5, 2])

@@ -1,0 +1,164 @@
+"""The training loop averages, selects, warms up, and resumes bit for bit after a kill."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from neurodecode.contrastive.loop import Plan, Run, fit, rate
+
+X = torch.linspace(-1, 1, 32)[:, None]
+Y = torch.cat([X.sin(), X.cos()], dim=1)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 2))
+
+
+def batches(epoch):
+    order = np.random.default_rng(epoch).permutation(len(X))
+    return [torch.from_numpy(rows) for rows in np.split(order, 4)]
+
+
+def loss(model, rows, epoch):
+    error = (model(X[rows]) - Y[rows]).square().mean()
+    return {"total": error, "twice": 2 * error}
+
+
+@torch.no_grad()
+def validate(model, epoch):
+    return {"score": -float((model(X) - Y).square().mean())}
+
+
+def trained(plan, **how):
+    return fit(network(), batches, loss, validate, plan, **how)
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_the_loss_falls_and_every_part_is_recorded():
+    model, history = trained(Plan(n_epochs=40, learning_rate=0.01))
+    losses = [h["value"] for h in history if h["name"] == "total"]
+    twice = [h["value"] for h in history if h["name"] == "twice"]
+    assert losses[-1] < 0.2 * losses[0]
+    np.testing.assert_allclose(twice, 2 * np.array(losses), rtol=1e-6)
+    assert [h["step"] for h in history if h["name"] == "score"] == list(range(4, 161, 4))
+    assert not model.training
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+@pytest.mark.parametrize("kill_at", [1, 13, 22])
+def test_killed_and_resumed_equals_not_killed_bit_for_bit(tmp_path, kill_at, select):
+    plan, steps = Plan(n_epochs=6, learning_rate=0.01, select=select), []
+
+    def dies(model, rows, epoch):
+        steps.append(1)
+        if len(steps) == kill_at:
+            raise Killed
+        return loss(model, rows, epoch)
+
+    how = {"checkpoint": tmp_path / "state.pt", "checkpoint_every": 2}
+    with pytest.raises(Killed):
+        fit(network(), batches, dies, validate, plan, **how)
+    resumed, resumed_history = trained(plan, **how)
+    whole, history = trained(plan)
+    assert same(resumed, whole) and resumed_history == history
+
+
+@pytest.mark.slow
+def test_a_training_process_killed_by_the_system_resumes_to_the_same_weights(tmp_path):
+    program = textwrap.dedent(
+        """
+        import os, signal, sys, pathlib
+        import tests.contrastive.test_loop as t
+        folder, kill = pathlib.Path(sys.argv[1]), sys.argv[2] == "kill"
+        def loss(model, rows, epoch):
+            if kill and epoch == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return t.loss(model, rows, epoch)
+        plan = t.Plan(n_epochs=8, learning_rate=0.01)
+        model, _ = t.fit(t.network(), t.batches, loss, t.validate, plan, folder / "state.pt", 3)
+        print(sum(p.double().sum().item() for p in model.parameters()).hex())
+        """
+    )
+
+    def process(folder, *how):
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, "-c", program, str(folder), *how], capture_output=True, text=True
+        )
+
+    assert process(tmp_path / "a", "kill").returncode == -9
+    resumed, whole = process(tmp_path / "a", "go"), process(tmp_path / "b", "go")
+    assert resumed.stdout == whole.stdout != ""
+
+
+def test_the_best_epoch_is_kept_when_validation_gets_worse():
+    scores = iter([0.1, 0.9, 0.3])
+    seen = []
+
+    def says(model, epoch):
+        seen.append([p.clone() for p in model.parameters()])
+        return {"score": next(scores)}
+
+    model, _ = fit(network(), batches, loss, says, Plan(n_epochs=3, select="best"))
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), seen[1], strict=True))
+
+
+def test_averaged_weights_are_the_mean_of_recent_ones():
+    run = Run(nn.Linear(1, 1, bias=False), Plan(n_epochs=1, ema_decay=0.5))
+    weight = run.model.weight
+    for value in (1.0, 2.0, 3.0):
+        with torch.no_grad():
+            weight.fill_(value)
+        run.averaged.update_parameters(run.model)
+    # the first is copied; then decays of min(0.5, 2 / 11) and min(0.5, 3 / 12)
+    second = 1 + (1 - 2 / 11) * (2 - 1)
+    assert run.averaged.module.weight.item() == pytest.approx(second + 0.75 * (3 - second))
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero():
+    assert rate(0.0, 0.1) == 0 and rate(0.1, 0.1) == 1 and rate(1.0, 0.1) == pytest.approx(0)
+    assert rate(0.55, 0.1) == pytest.approx(0.5)
+    assert rate(0.0, 0.0) == 1
+
+
+def test_biases_and_gains_do_not_decay():
+    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    decays, _ = Run(model, Plan(n_epochs=1, weight_decay=0.1)).optimiser.param_groups
+    assert decays["weight_decay"] == 0.1 and [p.ndim for p in decays["params"]] == [2]
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("learning_rate", 0.002),
+        ("warmup", 0.5),
+        ("weight_decay", 1.0),
+        ("ema_decay", 0.5),
+        ("grad_clip", 0.01),
+        ("seed", 1),
+    ],
+)
+def test_every_option_changes_the_weights(option, value):
+    plain, _ = trained(Plan(n_epochs=4, learning_rate=0.01))
+    other, _ = trained(Plan(**{"n_epochs": 4, "learning_rate": 0.01} | {option: value}))
+    assert not same(plain, other)
+
+
+def test_an_unknown_selection_is_refused():
+    with pytest.raises(ValueError, match="best, last"):
+        Plan(n_epochs=1, select="first")
+    with pytest.raises(ValueError, match="n_epochs is 0"):
+        Plan(n_epochs=0)

@@ -1,0 +1,36 @@
+"""The baseline predicts every target at once, large ones by their principal components."""
+
+import numpy as np
+
+from neurodecode.models.baseline import components, fit_baseline, predict_baseline
+
+
+def test_planted_linear_targets_are_recovered_in_their_own_shapes():
+    rng = np.random.default_rng(0)
+    latent = rng.standard_normal((200, 4))
+    x = latent @ rng.standard_normal((4, 12)) + 0.05 * rng.standard_normal((200, 12))
+    targets = {
+        "tokens": (latent @ rng.standard_normal((4, 30)) + 2.0).reshape(200, 5, 6),
+        "pooled": latent @ rng.standard_normal((4, 3)),
+    }
+    train, test = slice(0, 150), slice(150, 200)
+    fit = fit_baseline(x[train], {k: t[train] for k, t in targets.items()}, np.arange(150) // 30, 6)
+    for name, said in predict_baseline(x[test], fit).items():
+        truth = targets[name][test]
+        assert said.shape == truth.shape
+        assert np.square(said - truth).mean() < 0.02 * truth.var()
+
+
+def test_components_are_orthonormal_and_keep_the_most_variance():
+    y = np.random.default_rng(0).standard_normal((50, 10)) * np.linspace(3, 0.1, 10)
+    scores, mean, basis = components(y, 4)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(4), atol=1e-5)
+    lost = np.square(y - mean - scores @ basis).sum()
+    singular = np.linalg.svd(y - y.mean(axis=0), compute_uv=False)
+    np.testing.assert_allclose(lost, (singular[4:] ** 2).sum(), rtol=1e-4)
+
+
+def test_a_small_target_is_kept_as_it_is():
+    y = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    scores, mean, basis = components(y, 4)
+    np.testing.assert_allclose(mean + scores @ basis, y, rtol=1e-5, atol=1e-6)
