@@ -72,8 +72,7 @@ def class_f(responses, labels):
     means = onehot.T @ centred / counts[:, None]
     between = (counts[:, None] * means**2).sum(axis=0)
     within = (centred**2).sum(axis=0) - between
+    varies = np.ptp(responses, axis=0) > 0
     freedom = (len(labels) - len(classes)) / (len(classes) - 1)
-    floor = 1e-12 * (centred**2).sum(axis=0)
-    return np.where(
-        between > 0, freedom * between / np.maximum(within, np.maximum(floor, 1e-300)), 0
-    )
+    within = np.maximum(within, np.finfo(float).tiny)  # exactly 0 where classes are constant
+    return np.where(varies, freedom * between / within, 0)

@@ -140,9 +140,9 @@ def without_noise(gram, train, labels, n_channels):
     """
     centring = np.eye(len(train)) - (labels[:, None] == labels) / np.bincount(labels)[labels]
     residual = centring @ gram[np.ix_(train, train)] @ centring
-    shrinkage, variance = ledoit_wolf(residual, n_channels)
-    if variance <= 0:
+    if np.trace(residual) <= 1e-12 * np.trace(gram):  # rounding errors
         return gram
+    shrinkage, variance = ledoit_wolf(residual, n_channels)
     if shrinkage >= 1:
         return gram / variance
     constant = len(train) * shrinkage * variance / (1 - shrinkage)

@@ -59,7 +59,7 @@ def run_score(values, runs, n_bootstrap, rng, null=()):
 def pair_score(values, pairs, n_bootstrap, rng, null=()):
     """Score pairs of classes by their mean, resampling classes: it speaks of other categories.
 
-    A class drawn twice counts twice in each of its pairs; a pair of a class with itself has no score.
+    A class drawn twice counts twice in each of its pairs; with itself it makes no pair.
 
     Parameters
     ----------

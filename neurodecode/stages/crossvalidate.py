@@ -20,12 +20,10 @@ from neurodecode.core.build import build
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.models.prepared import Prepared
-from neurodecode.rigour.category import METRICS, CategoryStudy
-from neurodecode.rigour.mcnemar import mcnemar
-from neurodecode.rigour.run_draws import pooled
+from neurodecode.rigour import category_tables as tables
+from neurodecode.rigour.category import CategoryStudy
 from neurodecode.signal.by_run import centre_by_run, zscore_by_run
 
-ALL = "all"
 BRAIN = "brain"  # the whole mask of preprocess, beside its regions
 SCALINGS = {
     "none": lambda responses, runs: responses,
@@ -71,39 +69,36 @@ def run(config, inputs, out):
     baselines = {name: build(node) for name, node in config.baselines.items() if node}
     conditions = _conditions(baselines)
 
-    studies, tables, chosen = {}, {}, {}
+    studies, trials, chosen = {}, {}, {}
     for subject in inputs.members("preprocess"):
-        responses, table = inputs.responses(subject, rows="train+val+test")
-        runs = _names_of_runs(table)
-        labels = np.array([classes.index(name) for name in table["stimulus_id"]])
-        prepared = _prepared(config, inputs, subject, responses, runs)
-        study = CategoryStudy(labels, runs, len(classes))
-        _fill(config, out, study, subject, decoder, baselines, prepared, embeddings)
-        noise = [Prepared(NUISANCE, zscore_by_run(_nuisance(inputs, subject, table), runs))]
-        study.name_blocks(
-            NUISANCE,
-            partial(decoder.score, noise, labels=labels, embeddings=embeddings),
-            config.n_permutations,
-            child_rng(config.seed, "dealt", subject),
-        )
-        studies[subject], tables[subject] = study, table.assign(fold=runs)
+        responses, trials[subject] = inputs.responses(subject, rows="train+val+test")
+        study = _study(trials[subject], classes)
+        prepared = _prepared(config, inputs, subject, responses, study.runs)
+        noise = zscore_by_run(_nuisance(inputs, subject, trials[subject]), study.runs)
+        ways = {MODEL: prepared, RANDOM: prepared, NUISANCE: [Prepared(NUISANCE, noise)]}
+        _fill(config, out, study, subject, decoder, baselines, ways, embeddings)
         chosen[subject] = _chosen(study, {MODEL: decoder, **baselines}, prepared)
+        studies[subject] = study
 
-    scored = _metrics(config, studies, conditions)
-    compared = _comparisons(config, studies, conditions)
-    best = _best(scored, conditions)
+    rng_of = lambda *names: child_rng(config.seed, *names)
+    judged = tables.judge_all(studies, conditions, config.n_bootstrap, partial(rng_of, "bootstrap"))
+    ties = partial(rng_of, "ties")
+    metrics = tables.metrics_table(judged, conditions, len(classes), config.level, ties)
+    compared = tables.comparison_table(judged, studies, MODEL, config.level)
+    best = tables.best_baseline(judged, conditions)
+
     out.save_json("conditions.json", conditions)
     out.save_table("classes.tsv", inputs.table("embed", "stimuli.tsv"))
-    out.save_table("metrics.tsv", scored)
+    out.save_table("metrics.tsv", metrics)
     out.save_table("comparisons.tsv", compared)
-    out.save_table("per_trial.parquet", _per_trial(studies, tables))
-    out.save_table("folds.tsv", _folds(studies, tables, classes))
-    out.save_table("pairs.tsv", _pairs(studies, classes))
+    out.save_table("per_trial.parquet", tables.block_table(studies, trials))
+    out.save_table("folds.tsv", tables.fold_table(studies, trials, classes, MODEL))
+    out.save_table("pairs.tsv", tables.pair_table(studies, classes))
     out.save_array("confusion.npy", sum(study.confusion(MODEL) for study in studies.values()))
     out.save_json(
         "figures.json",
         {
-            "metrics": _records(scored),
+            "metrics": _records(metrics),
             "comparisons": _records(compared),
             "best_baseline": best,
             "chosen": chosen,
@@ -111,24 +106,30 @@ def run(config, inputs, out):
             "responses": {s: inputs.json("preprocess", "qc.json", s) for s in studies},
         },
     )
-    _tell(out, scored, compared, best)
+    _tell(out, metrics, compared, best)
 
 
-def _fill(config, out, study, subject, decoder, baselines, prepared, embeddings):
+def _study(trials, classes):
+    labels = np.array([classes.index(name) for name in trials["stimulus_id"]])
+    runs = (trials["session"] + "_" + trials["run"]).str.strip("_").to_numpy()
+    return CategoryStudy(labels, runs, len(classes))
+
+
+def _fill(config, out, study, subject, decoder, baselines, ways, embeddings):
     """Let every condition name the blocks, and the decoder choose between unseen categories."""
     rng_of = lambda *names: child_rng(config.seed, *names, subject)
-    random = rng_of(RANDOM).standard_normal(embeddings.shape)
-    targets = {MODEL: embeddings, RANDOM: random}
-    for name, names in targets.items():
-        score = partial(decoder.score, prepared, labels=study.labels, embeddings=names)
+    prepared = ways[MODEL]
+    targets = {MODEL: embeddings, RANDOM: rng_of(RANDOM).standard_normal(embeddings.shape)}
+    for name in (MODEL, RANDOM, NUISANCE):
+        towards = targets.get(name, embeddings)
+        score = partial(decoder.score, ways[name], labels=study.labels, embeddings=towards)
         study.name_blocks(name, score, config.n_permutations, rng_of("dealt"))
-    for name, baseline in baselines.items():
-        out.log(f"{subject}: {name}")
+    for name, baseline in out.progress(baselines.items(), label=f"{subject} baselines"):
         score = partial(baseline.score, prepared, labels=study.labels, n_classes=study.n_classes)
         study.name_blocks(name, score, config.n_permutations, rng_of("dealt"))
     if config.n_refits:
         anew = partial(_score_given, decoder, prepared, embeddings)
-        bar = partial(out.progress, total=config.n_refits, label=f"{subject} on dealt labels")
+        bar = partial(out.progress, total=config.n_refits, label=f"{subject} dealt labels")
         study.refit(MODEL, anew, config.n_refits, rng_of("refits"), config.n_jobs, bar)
     names = child_rng(config.seed, "names")  # not the subject's: its null is pooled with others'
     orders = [names.permutation(study.n_classes) for _ in range(config.n_permutations)]
@@ -149,10 +150,6 @@ def _classes(inputs):
             "crossvalidate needs text embeddings of the categories: stage embed wrote none"
         )
     return classes, np.array(inputs.array("embed", "text.npy"), dtype=float)
-
-
-def _names_of_runs(trials):
-    return (trials["session"] + "_" + trials["run"]).str.strip("_").to_numpy()
 
 
 def _prepared(config, inputs, subject, responses, runs):
@@ -217,150 +214,15 @@ def _chosen(study, models, prepared):
     }
 
 
-def _judged(config, studies, condition):
-    """Scores of a condition: ``{(subject, metric): RunScore}``, subjects first, then all."""
-    single = {}
-    for subject, study in studies.items():
-        rng_of = partial(child_rng, config.seed, "bootstrap", subject)
-        scores = study.judged(condition, config.n_bootstrap, rng_of)
-        single |= {(subject, metric): score for metric, score in scores.items()}
-    metrics = dict.fromkeys(metric for _, metric in single)
-    together = {(ALL, m): pooled([single[s, m] for s in studies]) for m in metrics}
-    return single | together
-
-
-def _metrics(config, studies, conditions):
-    import pandas as pd
-
-    n_classes = next(iter(studies.values())).n_classes
-    lines = []
-    for condition in conditions:
-        for (subject, metric), score in _judged(config, studies, condition["name"]).items():
-            better, chance = METRICS[metric]
-            low, high = score.interval(config.level)
-            rng = child_rng(config.seed, "ties", subject, condition["name"], metric)
-            lines.append(
-                {
-                    "subject": subject,
-                    "condition": condition["name"],
-                    "kind": condition["kind"],
-                    "metric": metric,
-                    "space": "embedding",
-                    "set_size": 2 if metric.startswith("zero_shot") else n_classes,
-                    "value": score.value,
-                    "lo": low,
-                    "hi": high,
-                    "n": score.n,
-                    "chance": chance(n_classes),
-                    "p": score.p(rng, better),
-                    "ceiling": np.nan,
-                    "better": better,
-                }
-            )
-    return pd.DataFrame(lines)
-
-
-def _comparisons(config, studies, conditions):
-    """The decoder against each other condition: interval over runs, McNemar's p over blocks."""
-    import pandas as pd
-
-    own = _judged(config, studies, MODEL)
-    lines = []
-    for other in (c["name"] for c in conditions if c["name"] != MODEL):
-        judged = _judged(config, studies, other)
-        for subject in [*studies, ALL]:
-            a, b = own[subject, "accuracy"], judged[subject, "accuracy"]
-            draws = np.quantile(a.draws - b.draws, [(1 - config.level) / 2, (1 + config.level) / 2])
-            who = studies.values() if subject == ALL else [studies[subject]]
-            hits = lambda c, who=who: np.concatenate(
-                [s.row_values(c)["accuracy"] == 1 for s in who]
-            )
-            p, only_a, only_b = mcnemar(hits(MODEL), hits(other))
-            lines.append(
-                {
-                    "subject": subject,
-                    "metric": "accuracy",
-                    "a": MODEL,
-                    "b": other,
-                    "difference": a.value - b.value,
-                    "lo": float(draws[0]),
-                    "hi": float(draws[1]),
-                    "n": a.n,
-                    "p": p,
-                    "only_a": only_a,
-                    "only_b": only_b,
-                }
-            )
-    return pd.DataFrame(lines)
-
-
-def _best(scored, conditions):
-    """The most accurate baseline, pooled; the first of equal ones."""
-    names = [c["name"] for c in conditions if c["kind"] == "baseline"]
-    rows = scored[(scored["subject"] == ALL) & (scored["metric"] == "accuracy")]
-    values = rows.set_index("condition")["value"]
-    return max(names, key=lambda name: values[name]) if names else None
-
-
-def _per_trial(studies, tables):
-    """One line per block, condition and metric."""
-    parts = []
-    for subject, study in studies.items():
-        about = {
-            "row_id": tables[subject]["trial_id"],
-            "stimulus_id": tables[subject]["stimulus_id"],
-        }
-        for condition in study.scores:
-            for metric, values in study.row_values(condition).items():
-                columns = {"condition": condition, "metric": metric, "value": values}
-                parts.append(_frame({"subject": subject, **about, **columns}))
-    return _stack(parts)
-
-
-def _folds(studies, tables, classes):
-    """One line per block: its fold, what each condition named it, the rank of the truth, and the
-    decoder's whole ranking."""
-    names = np.array(classes)
-    parts = []
-    for subject, study in studies.items():
-        trials = tables[subject]
-        columns = {"subject": subject, "row_id": trials["trial_id"], "fold": trials["fold"]}
-        columns["true"] = names[study.labels]
-        for condition, scores in study.scores.items():
-            columns[f"predicted_{condition}"] = names[scores.argmax(axis=1)]
-            columns[f"rank_{condition}"] = study.row_values(condition)["rank"]
-        order = np.argsort(-study.scores[MODEL], axis=1, kind="stable")
-        columns["ranking"] = [",".join(names[row]) for row in order]
-        parts.append(_frame(columns))
-    return _stack(parts)
-
-
-def _pairs(studies, classes):
-    """One line per pair of unseen categories: share of right choices, singly and jointly."""
-    lines = []
-    for subject, study in studies.items():
-        for condition, pairs in study.choices.items():
-            for (a, b), (_, hits, both) in pairs.items():
-                line = {
-                    "subject": subject,
-                    "condition": condition,
-                    "a": classes[a],
-                    "b": classes[b],
-                }
-                scores = {"n": len(hits), "accuracy": hits.mean(), "matching": both.mean()}
-                lines.append(line | scores)
-    return _frame(lines)
-
-
-def _tell(out, scored, compared, best):
-    rows = scored[scored["subject"] == ALL]
+def _tell(out, metrics, compared, best):
+    rows = metrics[metrics["subject"] == tables.ALL]
     for row in rows.itertuples():
         if row.metric != "rank":
             out.log(
                 f"{row.condition}: {row.metric} {row.value:.3f} [{row.lo:.3f}, {row.hi:.3f}], "
                 f"chance {row.chance:.3f}, n = {row.n}, p = {row.p:.3g}"
             )
-    for row in compared[(compared["subject"] == ALL) & (compared["b"] == best)].itertuples():
+    for row in compared[(compared["subject"] == tables.ALL) & (compared["b"] == best)].itertuples():
         out.log(
             f"decoder minus {best}, the best baseline: {row.difference:+.3f}; "
             f"{row.only_a} blocks against {row.only_b}, McNemar p = {row.p:.3g}"
@@ -372,15 +234,3 @@ def _records(table):
     missing = lambda value: isinstance(value, float) and np.isnan(value)
     rows = table.to_dict("records")
     return [{k: None if missing(v) else v for k, v in row.items()} for row in rows]
-
-
-def _frame(columns):
-    import pandas as pd
-
-    return pd.DataFrame(columns)
-
-
-def _stack(tables):
-    import pandas as pd
-
-    return pd.concat(list(tables), ignore_index=True)
