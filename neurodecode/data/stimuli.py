@@ -188,14 +188,13 @@ def _check_table(path, table):
 
 
 def _picture_path(root, stim_file):
-    """BIDS counts stim_file from stimuli/; many data sets count from the top."""
-    for path in (Path(root) / "stimuli" / stim_file, Path(root) / stim_file):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"the picture {stim_file!r} is neither in {Path(root) / 'stimuli'} nor in {root}: some "
-        "data sets ask you to fetch their pictures apart"
-    )
+    """BIDS counts stim_file from stimuli/; some data sets write that folder too."""
+    path = Path(root) / "stimuli" / stim_file.removeprefix("stimuli/")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the picture {path} is not there: some data sets ask you to fetch their pictures apart"
+        )
+    return path
 
 
 def _stem(stim_file):

@@ -31,8 +31,11 @@ def raw_files(config):
     root = Path(recipe.root).expanduser()
     files = [p for run in bids.find_runs(recipe, root) for p in run.files()]
     if not recipe.label_column:
-        pictures = root / "stimuli"
-        files += [pictures] if pictures.is_dir() else []
+        shown = [
+            root / "stimuli",
+            *([root / recipe.stimulus_table] if recipe.stimulus_table else []),
+        ]
+        files += [p for p in shown if p.exists()]
     return list(dict.fromkeys(files))
 
 

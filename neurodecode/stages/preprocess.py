@@ -34,7 +34,7 @@ class PreprocessConfig:
 
     estimator: dict = field(default_factory=lambda: {"_target_": "neurodecode.signal.glm.lsa"})
     hrf: Literal["glover", "spm"] = "glover"
-    high_pass_hz: float = 0.01
+    high_pass_hz: float = 0.0078
     confounds: list[str] = field(default_factory=lambda: ["motion6"])
     standardise: Literal["percent", "zscore", "none"] = "percent"
     smoothing_fwhm_mm: float | None = None

@@ -89,3 +89,8 @@ def test_a_picture_that_cannot_be_read_is_named(study):
     for name in ("cut.png", "text.png"):
         with pytest.raises(ValueError, match=f"{name} cannot be read"):
             load_pictures(study, [name])
+
+
+def test_a_stim_file_may_be_counted_from_the_top_of_the_data_set(study):
+    stimuli = described(study, Recipe(stimulus_table=""), ["stimuli/p03.png"])
+    assert stimuli["path"].tolist() == ["stimuli/p03.png"]

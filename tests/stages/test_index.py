@@ -102,3 +102,11 @@ def test_one_subject_of_a_study_can_be_indexed_alone(tmp_path, store):
     found = indexed(store, tmp_path, subjects=["sub-02"])
     assert json.loads(found.path("subjects.json").read_text()) == ["sub-02"]
     assert set(read_table(found.path("trials.tsv"))["subject"]) == {"sub-02"}
+
+
+def test_a_picture_that_changes_is_a_study_that_changes(tmp_path, store):
+    write_study(tmp_path, subjects=("sub-01",), n_runs=1)
+    first = read_table(indexed(store, tmp_path).path("stimuli.tsv"))
+    (tmp_path / "stimuli" / PICTURES[2]).write_bytes(b"another picture")
+    second = read_table(indexed(store, tmp_path).path("stimuli.tsv"))
+    assert (first["sha256"] != second["sha256"]).tolist() == [i == 2 for i in range(8)]
