@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = "neurodecode"
 # The kernel's plumbing moves files about; of core only these decide numbers.
 NUMERIC_CORE = ("neurodecode.core.seeds", "neurodecode.core.views")
-ASSETS = {".html", ".css", ".js", ".json"}
+ASSETS = {".html", ".css", ".js", ".json", ".j2"}
 
 
 def fingerprint(module, targets=()):
@@ -59,7 +59,7 @@ def _digest_and_imports(path, mtime_ns):
     imports = sorted(set(_package_imports(tree)))
     hasher = hashlib.sha256(ast.unparse(_strip(tree)).encode())
     if path.name == "__init__.py":
-        for asset in sorted(p for p in path.parent.iterdir() if p.suffix in ASSETS):
+        for asset in sorted(p for p in path.parent.rglob("*") if p.suffix in ASSETS):
             hasher.update(asset.read_bytes())
     return hasher.hexdigest()[:12], imports
 

@@ -51,6 +51,7 @@ class Pipeline:
     def __init__(self, config, store, hardware, run_folder=None):
         self.stages = [load_stage(name) for name in config["stages"]]
         self.configs = {s.name: _typed_config(s, config) for s in self.stages}
+        self.stages = [s for s in self.stages if s.applies(self.configs[s.name])]
         self.subjects = config.get("subjects")
         self.store, self.hardware = store, hardware
         self.artifacts, self.records, self.events = {}, {}, []
@@ -142,7 +143,7 @@ class Pipeline:
             log.info("  %s: code changed in %s", stage.name, ", ".join(moved(old["code"], code)))
         log.info("▸ %s", _label(stage, each))
         sealed = {s.name: s.sealed for s in self.stages if s.name != stage.name}
-        view = View(stage, self.artifacts, each, self.records, sealed)
+        view = View(stage, self.artifacts, each, self.records, sealed, self.raw.one)
         scratch, started = self.store.scratch(), time.monotonic()
         try:
             stage(self.configs[stage.name], view, Folder(scratch, lambda: self.store.work(*place)))

@@ -35,13 +35,24 @@ class Stage:
     sealed: tuple[str, ...]
     opens_test: bool
     external: Callable | None
+    applies: Callable
     module: str
 
     def __call__(self, config, inputs, out):
         return self.run(config, inputs, out)
 
 
-def stage(name, *, config, inputs=(), each=None, sealed=(), opens_test=False, external=None):
+def stage(
+    name,
+    *,
+    config,
+    inputs=(),
+    each=None,
+    sealed=(),
+    opens_test=False,
+    external=None,
+    applies=lambda config: True,
+):
     """Declare the function below to be a stage of the pipeline.
 
     Parameters
@@ -61,13 +72,14 @@ def stage(name, *, config, inputs=(), each=None, sealed=(), opens_test=False, ex
         Whether the stage may read test rows.
     external : callable (config) -> list of path, optional
         Files or folders outside the store whose bytes enter the key.
+    applies : callable (config) -> bool
+        Whether there is anything to do; if not, the stage is left out of the run.
     """
 
     def declare(run):
         needs = tuple(Need.parse(i) for i in inputs)
-        return Stage(
-            name, run, config, needs, each, tuple(sealed), opens_test, external, run.__module__
-        )
+        flags = (each, tuple(sealed), opens_test, external, applies)
+        return Stage(name, run, config, needs, *flags, run.__module__)
 
     return declare
 

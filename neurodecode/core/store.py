@@ -199,27 +199,30 @@ class RawDigests:
             self.known = {}
 
     def of(self, paths):
-        """Digest files, and every file below folders, by names relative to what was given.
+        """Digest files, and every file below folders, by place in the list and name below it.
 
         Parameters
         ----------
         paths : iterable of path
-            Where the files lie is not part of the result: a moved data set keeps its digests.
+            In a meaningful order. Where they lie is not part of the result: a moved data set
+            keeps its digests.
 
         Returns
         -------
         digests : dict of str to str
         """
         out, before = {}, len(self.known)
-        for root in map(Path, paths):
+        for place, root in enumerate(map(Path, paths)):
             below = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
             base = root if root.is_dir() else root.parent
-            out |= {p.relative_to(base).as_posix(): self._one(p) for p in below}
+            out |= {f"{place}/{p.relative_to(base).as_posix()}": self.one(p) for p in below}
         if len(self.known) != before:
             write_json(self.path, self.known)
         return out
 
-    def _one(self, path):
+    def one(self, path):
+        """Return the sha256 of one file."""
+        path = Path(path)
         stat = path.stat()
         state = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
         if state not in self.known:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neurodecode.core.errors import SealedError, UserError
+from neurodecode.core.key import file_digest
 from neurodecode.core.progress import log, progress
 
 TEXT_COLUMNS = {"subject", "session", "run", "split", "condition", "metric", "trial_type", "label"}
@@ -24,10 +25,16 @@ class View:
         per subject.
     each : str or None
         The subject this call is for.
+
+    Attributes
+    ----------
+    raw_digest : callable (path) -> str
+        sha256 of a file outside the store, remembered by path, size and modification time.
     """
 
-    def __init__(self, stage, artifacts, each=None, records=None, sealed=None):
+    def __init__(self, stage, artifacts, each=None, records=None, sealed=None, raw_digest=None):
         self.each = each
+        self.raw_digest = raw_digest or file_digest
         self.openings = []
         self._stage = stage
         self._artifacts = artifacts

@@ -7,7 +7,6 @@ moves keeps its results, one whose bytes change does not.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurodecode.core.key import file_digest
 from neurodecode.core.stage import stage
 from neurodecode.data import bids
 from neurodecode.data.readers.bold import run_timing
@@ -72,7 +71,7 @@ def run(config, inputs, out):
 def _data_set(recipe, inputs):
     """Return the folder of the data set, and how its files are digested."""
     if recipe.root:
-        return Path(recipe.root).expanduser(), file_digest
+        return Path(recipe.root).expanduser(), inputs.raw_digest
     if not inputs.has("simulate"):
         raise ValueError(
             "recipe.root is empty and the experiment does not simulate a study: give the folder of "

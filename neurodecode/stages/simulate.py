@@ -15,13 +15,8 @@ class SimulateConfig:
     `neurodecode.world.study.simulate_study` does."""
 
 
-@stage("simulate", config=SimulateConfig)
+@stage("simulate", config=SimulateConfig, applies=lambda config: config.study is not None)
 def run(config, inputs, out):
-    if config.study is None:
-        raise ValueError(
-            "simulate has no study to make: choose recipe=world, or leave simulate out of the "
-            "experiment's list of stages to read recorded data"
-        )
     summary = build(config.study, folder=out.path("bids"))
     out.save_json("summary.json", summary)
     for line in describe(summary):

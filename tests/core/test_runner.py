@@ -233,3 +233,15 @@ def test_toy_code_lies_outside_the_package(toys):
     import toy_sum
 
     assert Path(toy_sum.__file__).parent == toys
+
+
+def test_a_stage_with_nothing_to_do_is_left_out(toys, store, monkeypatch):
+    import dataclasses
+
+    import toy_index
+    import toy_sum
+
+    idle = dataclasses.replace(toy_sum.run, applies=lambda config: config.peek)
+    monkeypatch.setattr(toy_sum, "run", idle)
+    assert toy_index.run.applies(None)
+    assert "sum" not in run(store)[0]

@@ -3,7 +3,6 @@
 import logging
 
 import pandas as pd
-import pytest
 
 from neurodecode.core.runner import run_stage
 from neurodecode.stages.simulate import describe
@@ -35,9 +34,9 @@ def test_a_dial_makes_another_study(store):
     assert first.manifest["key"] != other.manifest["key"]
 
 
-def test_without_a_study_it_says_what_to_do(store):
-    with pytest.raises(ValueError, match="choose recipe=world"):
-        run_stage(simulate, {"study": None}, {}, store)
+def test_a_recorded_study_leaves_it_out():
+    assert simulate.applies(simulate.config(study=STUDY))
+    assert not simulate.applies(simulate.config(study=None))
 
 
 def test_the_line_says_when_reliability_could_not_be_measured():
