@@ -72,6 +72,12 @@ def first_member(inputs, stage):
     return members[0] if members else None
 
 
+def unit(inputs):
+    """What is drawn again for an interval, and what n counts: (plural, plural)."""
+    folds = not inputs.has("evaluate") and inputs.has("crossvalidate")
+    return ("runs", "blocks") if folds else ("test stimuli", "test stimuli")
+
+
 def _found(inputs, stage, name, each, read):
     if not inputs.has(stage):
         return None

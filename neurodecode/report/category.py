@@ -16,7 +16,8 @@ def blocks(study):
     folds = table(study.inputs, "crossvalidate", "folds.tsv")
     if folds is None or "ranking" not in folds:
         return None
-    examples = {name: [data_uri(p) for p in study.examples(name)] for name in set(folds["true"])}
+    pictures = {name: study.example(name) for name in sorted(set(folds["true"]))}
+    examples = {n: None if p is None else data_uri(p) for n, p in pictures.items()}
     tabs = [
         {"name": s, "blocks": _drawn(rows, study), "of": len(rows)}
         for s, rows in folds.groupby("subject", sort=False)

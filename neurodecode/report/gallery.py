@@ -83,6 +83,10 @@ class Reconstructions:
         self._pictures = {
             c: array(inputs, "reconstruct", f"{c}/pictures.npy", subject) for c in self.conditions
         }
+        self._places = {
+            c: self._samples[c].groupby(["row_id", self._samples[c]["chosen"].astype(bool)]).indices
+            for c in self.conditions
+        }
 
     def stimulus(self, row):
         """The stimulus that a test row shows."""
@@ -90,15 +94,13 @@ class Reconstructions:
 
     def chosen(self, condition, row):
         """The picture that was chosen of a condition's samples."""
-        mine = self._of(condition, row)
-        chosen = mine[mine["chosen"].astype(bool)] if len(mine) else mine
-        return data_uri(self._pictures[condition][chosen.index[0]]) if len(chosen) else None
+        places = self._places[condition].get((row, True), [])
+        return data_uri(self._pictures[condition][places[0]]) if len(places) else None
 
     def others(self, condition, row):
         """The samples that were not chosen."""
-        mine = self._of(condition, row)
-        left = mine.index[~mine["chosen"].astype(bool)]
-        return [data_uri(self._pictures[condition][i]) for i in left]
+        places = self._places[condition].get((row, False), [])
+        return [data_uri(self._pictures[condition][i]) for i in places]
 
     def low_level(self, condition, row):
         """The blurry picture that reconstruction started from, or None."""
@@ -113,10 +115,6 @@ class Reconstructions:
             return list(several[:n])
         drawn = child_rng(seed, "gallery").permutation(len(self.rows))[:n]
         return [self.rows.index[i] for i in np.sort(drawn)]
-
-    def _of(self, condition, row):
-        samples = self._samples[condition]
-        return samples[samples["row_id"] == row]
 
 
 def subject_blocks(made, originals, rows, heads=None, brief=False):

@@ -2,10 +2,13 @@
 
 import json
 
-from neurodecode.report.artifacts import conditions, document, scored, subjects, table
+from neurodecode.report.artifacts import conditions, document, scored, subjects, table, unit
 from neurodecode.report.page import render
 from neurodecode.report.score_card import averaging, openings, provenance, selection
 from neurodecode.report.words import condition_label, metric_label, metric_words, number, seconds
+
+# Facts of the data set that everybody should read; the others fold away.
+DATA_SET = ("title", "about", "citation", "doi", "licence", "access", "sharing")
 
 
 def reader(study):
@@ -40,7 +43,8 @@ def methods(study):
         versions=made[-1]["versions"],
         openings=opened,
         conditions=[c | {"label": condition_label(c["name"])} for c in conditions(study.inputs)],
-        recipe={k: _text(v) for k, v in study.facts.items()},
+        recipe={k: _text(study.facts[k]) for k in DATA_SET if k in study.facts},
+        more={_unit(k): _text(v) for k, v in study.facts.items() if k not in DATA_SET},
         configs=_configs(made),
     )
 
@@ -50,8 +54,11 @@ def glossary(study):
     metrics = scored(study.inputs, "metrics.tsv")
     if metrics is None:
         return None
-    words = {metric_label(m): metric_words(m)[2] for m in metrics["metric"].unique()}
-    return render("glossary.html.j2", words={k: v for k, v in words.items() if v})
+    words = {}
+    for metric in metrics["metric"].unique():
+        words.setdefault(metric_words(metric)[2], []).append(metric_label(metric))
+    lines = [(", ".join(labels), meaning) for meaning, labels in words.items() if meaning]
+    return render("glossary.html.j2", words=lines, unit=unit(study.inputs))
 
 
 def citation(study):
@@ -70,7 +77,7 @@ def _facts(study, made):
     if split:
         facts["split"] = _text(split.get("rule", ""))
         facts["split hash"] = str(split.get("hash", ""))
-        facts["split counts"] = _text(split.get("counts", ""))
+        facts["split counts"] = _counts(split.get("counts", {}))
     repeats = averaging(study.inputs)
     if repeats:
         facts["test responses"] = _repeats(repeats)
@@ -80,6 +87,18 @@ def _facts(study, made):
     facts["commit"] = ", ".join(commits) or "not run from a checkout"
     facts["computed on"] = ", ".join(f"{k} {v}" for k, v in made[-1]["hardware"].items())
     return {k: v for k, v in facts.items() if v}
+
+
+def _counts(counts):
+    """Trials and stimuli per side; subjects with equal counts share a line."""
+    lines = {}
+    for subject, sides in counts.items():
+        line = ", ".join(
+            f"{side} {n['trials']:,} trials of {n['stimuli']:,} stimuli"
+            for side, n in sides.items()
+        )
+        lines.setdefault(line, []).append(subject)
+    return "; ".join(f"{', '.join(who)}: {line}" for line, who in lines.items())
 
 
 def _repeats(repeats):
@@ -117,6 +136,12 @@ def _configs(made):
         if text != "{}":
             out.setdefault(one["stage"], text)
     return out
+
+
+def _unit(name):
+    """TR_s -> TR (s): facts carry their unit at the end of their name."""
+    word, _, unit = name.rpartition("_")
+    return f"{word} ({unit})" if unit in ("s", "T", "mm", "hz", "MB") else name.replace("_", " ")
 
 
 def _text(value):

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from neurodecode import __version__
-from neurodecode.report.artifacts import subjects
+from neurodecode.report.artifacts import subjects, unit
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -26,8 +26,8 @@ class Study:
         Reads a stimulus by its path in the study.
     ridge_weights : callable (subject) -> (channels, weights) or None
         The linear baseline's weights on a subject's own channels, (n_channels, n_targets).
-    examples : callable (category) -> list of ndarray
-        Pictures of a category, for studies without a picture per trial.
+    example : callable (category) -> ndarray or None
+        A picture of a category, for studies without a picture per trial.
     headline_metric, rank_metric : str
         "" leaves the choice to the tables.
     n_gallery : int
@@ -41,7 +41,7 @@ class Study:
     facts: dict
     read_picture: Callable
     ridge_weights: Callable = lambda subject: None
-    examples: Callable = lambda category: []
+    example: Callable = lambda category: None
     headline_metric: str = ""
     rank_metric: str = ""
     n_gallery: int = 20
@@ -84,6 +84,7 @@ def page(study, sections, headline):
         "page.html.j2",
         title=study.title,
         headline=headline,
+        unit=unit(study.inputs),
         sections=drawn,
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         n_panes=len(subjects(study.inputs)) + 1,

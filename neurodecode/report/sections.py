@@ -3,7 +3,17 @@
 import numpy as np
 
 from neurodecode.report import gallery
-from neurodecode.report.artifacts import ALL, document, file, scored, subjects, table, tensors
+from neurodecode.report.artifacts import (
+    ALL,
+    document,
+    file,
+    first_member,
+    scored,
+    subjects,
+    table,
+    tensors,
+    unit,
+)
 from neurodecode.report.brain_map import brain_map
 from neurodecode.report.figures import learning_curve, save, scores
 from neurodecode.report.headline import with_wins
@@ -37,7 +47,7 @@ def at_a_glance(study):
     names = list(metrics["condition"].unique())
     colours = condition_colours(names)
     legend = [{"label": condition_label(n), "colour": colours[n]} for n in names]
-    return render("glance.html.j2", panels=panels, legend=legend)
+    return render("glance.html.j2", panels=panels, legend=legend, unit=unit(study.inputs))
 
 
 def pictures(study):
@@ -50,6 +60,7 @@ def pictures(study):
         "gallery.html.j2",
         drawn=_drawn(study, made, originals),
         ranked=_ranked(study, made, originals),
+        seed=_gallery_seed(study),
     )
 
 
@@ -60,7 +71,14 @@ def score_section(study):
         return None
     tabs = [{"name": s, "table": score_table(metrics, s)} for s in panes(metrics)]
     heads, rows = every_number(metrics)
-    return render("scores.html.j2", name="scores", tabs=tabs, heads=heads, rows=rows)
+    return render(
+        "scores.html.j2",
+        name="scores",
+        tabs=tabs,
+        heads=heads,
+        rows=rows,
+        unit=unit(study.inputs),
+    )
 
 
 def comparison_section(study):
@@ -71,7 +89,7 @@ def comparison_section(study):
     metrics = scored(study.inputs, "metrics.tsv")
     compared = with_wins(compared, metrics)
     tabs = [{"name": s, "table": comparison_table(compared, metrics, s)} for s in panes(compared)]
-    return render("comparisons.html.j2", name="comparisons", tabs=tabs)
+    return render("comparisons.html.j2", name="comparisons", tabs=tabs, unit=unit(study.inputs))
 
 
 def training(study):
@@ -153,6 +171,12 @@ def _drawn(study, made, originals):
         of = len(next(iter(made.values())).rows)
         tabs.append({"name": ALL, "blocks": blocks, "n": len(shared), "of": of})
     return tabs
+
+
+def _gallery_seed(study):
+    """The seed that drew the gallery: predict's, which gave these rows more samples."""
+    config = study.inputs.manifest("predict", each=first_member(study.inputs, "predict"))["config"]
+    return config.get("seed", study.seed)
 
 
 def _ranked(study, made, originals):

@@ -115,9 +115,10 @@ def plain_table(table, names=None):
 
 
 def panes(metrics):
-    """The subjects of a table of scores with the pooled rows first."""
-    found = list(metrics["subject"].unique())
-    return [s for s in found if s == ALL] + [s for s in found if s != ALL]
+    """The subjects of a table of scores, the pooled rows first if they pool more than one."""
+    single = [s for s in metrics["subject"].unique() if s != ALL]
+    pooled = [ALL] if ALL in set(metrics["subject"]) and len(single) != 1 else []
+    return pooled + single
 
 
 def _heads(names, colours):

@@ -66,7 +66,7 @@ _METRICS = (
         r"attributes?_(?:accuracy_)?(.+)",
         "{0}",
         "attributes",
-        "An independent reader sees the same {0} in the reconstruction as the original has.",
+        "An independent reader finds this attribute in the reconstruction as the original has it.",
     ),
     (
         r"balanced_accuracy",

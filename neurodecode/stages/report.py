@@ -50,7 +50,7 @@ def run(config, inputs, out):
         facts=facts,
         read_picture=lambda path: _picture(config, inputs, path),
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
-        examples=lambda category: _examples(config, category, facts),
+        example=lambda category: _example(config, category, facts),
         headline_metric=config.headline_metric or "",
         rank_metric=config.rank_metric or "",
         n_gallery=config.n_gallery,
@@ -87,14 +87,14 @@ def _picture(config, inputs, path):
     return read_picture(inputs.path("simulate", f"bids/{path}"))
 
 
-def _examples(config, category, facts, n=3):
-    """Pictures from ``stimuli/<category>/`` or the folder that the facts name, if there are any."""
+def _example(config, category, facts):
+    """A picture from ``stimuli/<category>/`` or the folder that the facts name, or None."""
     from neurodecode.report.pictures import read_picture
 
     names = (category, str(facts.get("categories", {}).get(category, category)))
     folders = [Path(config.root).expanduser() / "stimuli" / name for name in names]
     files = [p for folder in folders for p in sorted(folder.glob("*.[pj][np]g"))]
-    return [read_picture(path) for path in files[:: max(len(files) // n, 1)][:n]]
+    return read_picture(files[0]) if files else None
 
 
 def _ridge_weights(inputs, subject):

@@ -7,12 +7,12 @@ from neurodecode.stages.report import ReportConfig, run
 from tests.report.study import fabricate
 
 
-def draw(root, artifacts, records, **config):
+def draw(folder, artifacts, records, **config):
     """Run the stage on fabricated artifacts; return the folder of its outputs."""
-    root.mkdir()
+    folder.mkdir()
     view = View(run, artifacts, None, records, {"preprocess": ("responses.npy",)})
-    run(ReportConfig(**config), view, Folder(root, None))
-    return root
+    run(ReportConfig(**config), view, Folder(folder, None))
+    return folder
 
 
 @pytest.fixture(scope="session")

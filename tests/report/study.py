@@ -298,7 +298,7 @@ def _evaluate(make, subjects, n_test):
 
 
 def _score(make, subject, condition, metric, space, size, chance, best, n):
-    skill = SKILL[condition["name"]]
+    skill = SKILL.get(condition["name"], 0.5)
     value = chance + skill * (best - chance) + make.rng.normal(0, 0.01)
     p = 0.0005 if skill else 0.4
     return {
@@ -340,3 +340,77 @@ def _comparisons(subjects, n):
                     }
                 )
     return rows
+
+
+CLASSES = ("bottle", "cat", "chair", "face", "house", "scissors", "scrambledpix", "shoe")
+CATEGORY_CONDITIONS = [
+    {"name": "model", "kind": "model", "brain": True, "about": "Text ridge."},
+    {"name": "lda", "kind": "baseline", "brain": True, "about": "Shrinkage LDA."},
+    {"name": "random_vectors", "kind": "control", "brain": True, "about": "Random targets."},
+    {"name": "nuisance", "kind": "control", "brain": False, "about": "Head motion."},
+]
+
+
+def fabricate_categories(root, n_runs=6):
+    """Write a study of categories without a picture per trial: one subject, scored by run."""
+    make = Maker(root)
+    stimuli = pd.DataFrame({"stimulus_id": CLASSES, "path": "", "caption": CLASSES})
+    _index(make, stimuli, ["sub-01"])
+    _split(make)
+    _preprocess(make, "sub-01", (12, 9, 3))
+    _crossvalidate(make, n_runs)
+    return make.artifacts, make.records
+
+
+def _crossvalidate(make, n_runs):
+    out, path = make.folder("crossvalidate")
+    n = n_runs * len(CLASSES)
+    out.save_json("conditions.json", CATEGORY_CONDITIONS)
+    out.save_table("classes.tsv", pd.DataFrame({"stimulus_id": CLASSES}))
+    skills = {"model": 0.75, "lda": 0.73, "random_vectors": 0.6, "nuisance": 0.02}
+    rows = [
+        _score(make, subject, c, metric, "embedding", size, chance, best, n)
+        | {"value": chance + skills[c["name"]] * (best - chance), "better": better}
+        for subject in ("sub-01", "all")
+        for c in CATEGORY_CONDITIONS
+        for metric, size, chance, best, better in (
+            ("accuracy", 8, 0.125, 1.0, "higher"),
+            ("rank", 8, 3.5, 0.0, "lower"),
+            ("zero_shot", 2, 0.5, 0.9, "higher"),
+        )
+    ]
+    frame = pd.DataFrame(rows)
+    frame[["lo", "hi"]] = frame[["value"]].to_numpy() + [[-0.05, 0.05]]
+    out.save_table("metrics.tsv", frame)
+    compared = [
+        {
+            "subject": s,
+            "metric": "accuracy",
+            "a": "model",
+            "b": b,
+            "difference": d,
+            "n": n,
+            "p": 0.2,
+        }
+        | {"lo": d - 0.06, "hi": d + 0.06}
+        for s in ("sub-01", "all")
+        for b, d in (("lda", 0.02), ("random_vectors", 0.13), ("nuisance", 0.6))
+    ]
+    out.save_table("comparisons.tsv", pd.DataFrame(compared))
+    truth = list(CLASSES) * n_runs
+    rankings = [_ranking(make, name) for name in truth]
+    folds = pd.DataFrame({"subject": "sub-01", "true": truth, "ranking": map(",".join, rankings)})
+    folds["row_id"] = [f"block{i}" for i in range(n)]
+    folds["fold"] = np.repeat([f"run-{i + 1:02d}" for i in range(n_runs)], len(CLASSES))
+    out.save_table("folds.tsv", folds)
+    counts = np.zeros((len(CLASSES), len(CLASSES)), int)
+    for name, ranking in zip(truth, rankings, strict=True):
+        counts[CLASSES.index(name), CLASSES.index(ranking[0])] += 1
+    out.save_array("confusion.npy", counts)
+    make.done("crossvalidate", path, {"n_permutations": 100, "seed": 0}, opened=True)
+
+
+def _ranking(make, name):
+    others = [c for c in make.rng.permutation(CLASSES) if c != name]
+    place = 0 if make.rng.random() < 0.75 else 1
+    return [*others[:place], name, *others[place:]]

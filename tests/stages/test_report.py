@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import draw
-from tests.report.study import fabricate
+from tests.report.study import fabricate, fabricate_categories
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +17,14 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(study, tmp_path_factory):
     return draw(tmp_path_factory.mktemp("report") / "out", *study)
+
+
+@pytest.fixture(scope="module")
+def light(study, tmp_path_factory):
+    """The same study without its figures, and its page."""
+    artifacts = {k: v for k, v in study[0].items() if k not in ("preprocess", "align", "train")}
+    out = draw(tmp_path_factory.mktemp("light") / "out", artifacts, study[1])
+    return (artifacts, study[1]), text_of(out)
 
 
 def text_of(folder):
@@ -30,9 +38,9 @@ def test_every_section_of_a_whole_study_is_there(report):
         assert f'<section id="{anchor}">' in html, anchor
 
 
-def test_sections_without_artifacts_are_left_out(study, tmp_path):
-    artifacts = {k: v for k, v in study[0].items() if k not in ("reconstruct", "align", "train")}
-    html = text_of(draw(tmp_path / "out", artifacts, study[1]))
+def test_sections_without_artifacts_are_left_out(light, tmp_path):
+    artifacts = {k: v for k, v in light[0][0].items() if k != "reconstruct"}
+    html = text_of(draw(tmp_path / "out", artifacts, light[0][1]))
     for anchor in ("pictures", "brain", "alignment", "training", "blocks"):
         assert f'<section id="{anchor}">' not in html, anchor
     assert '<section id="scores">' in html
@@ -69,8 +77,8 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: next(iter(option)))
-def test_every_option_changes_the_page(report, study, tmp_path, option):
-    assert text_of(draw(tmp_path / "out", *study, **option)) != text_of(report)
+def test_every_option_changes_the_page(light, tmp_path, option):
+    assert text_of(draw(tmp_path / "out", *light[0], **option)) != light[1]
 
 
 def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
@@ -79,6 +87,43 @@ def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
     assert pages[0] != pages[1]
 
 
-def test_a_rank_metric_nobody_scored_is_refused(study, tmp_path):
+def test_a_rank_metric_nobody_scored_is_refused(light, tmp_path):
     with pytest.raises(ValueError, match="rank_metric=lpips"):
-        draw(tmp_path / "out", *study, rank_metric="lpips")
+        draw(tmp_path / "out", *light[0], rank_metric="lpips")
+
+
+def test_a_study_of_categories_shows_its_blocks_instead_of_reconstructions(tmp_path):
+    study = fabricate_categories(tmp_path / "study")
+    out = draw(tmp_path / "out", *study, n_gallery=10)
+    html = text_of(out)
+    for anchor in (
+        "glance",
+        "blocks",
+        "confusions",
+        "scores",
+        "comparisons",
+        "quality",
+        "what-ran",
+    ):
+        assert f'<section id="{anchor}">' in html, anchor
+    for anchor in ("pictures", "brain", "training", "reader"):
+        assert f'<section id="{anchor}">' not in html, anchor
+    folds = study[0]["crossvalidate"].path("folds.tsv")
+    hits = pd.read_csv(folds, sep="\t")
+    assert html.count('class="tile hit"') <= 10 and (hits["true"] == "face").any()
+    assert "The decoder beats random vectors and nuisance" in html
+    assert "no difference can be told: +.02" in html
+
+
+def test_pictures_of_a_category_are_examples_from_the_study(tmp_path):
+    from PIL import Image
+
+    for i in range(5):
+        path = tmp_path / "bids" / "stimuli" / "face" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (50 * i, 0, 0)).save(path)
+    study = fabricate_categories(tmp_path / "study")
+    plain = text_of(draw(tmp_path / "out", *study))
+    shown = text_of(draw(tmp_path / "out2", *study, root=str(tmp_path / "bids")))
+    blocks = lambda html: html.partition('<section id="blocks">')[2].partition("</section>")[0]
+    assert blocks(plain).count("<img") == 0 and blocks(shown).count("<img") > 0
