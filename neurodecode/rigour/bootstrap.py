@@ -3,6 +3,14 @@
 One set of draws serves every score, so that a paired difference is the difference of two columns of
 draws and the pooled score is the mean over subjects of theirs (subjects are fixed: the interval
 speaks of other stimuli, not of other people).
+
+Trial scores are resampled, with the candidates of retrieval as they are. Percentile intervals at
+.95, over 300 simulated studies of 100 stimuli each, covered the expected score .93 to .97 of the
+time for top-1, top-5 and two-way scores between .1 and .8; always where predictions hardly differ
+between stimuli (too wide: a stimulus that wins easily is also one that beats others); .62 to .68
+for top-1 at chance, where one hit more or less is everything (look at p), and .57 to .83 above .97,
+where failures are as rare. Taking each stimulus' pull on the others out of its score gave narrower intervals that covered
+.61 to .86 where predictions are alike and the signal weak: not done.
 """
 
 import numpy as np

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from neurodecode.metrics.identification import TwoWay
+from neurodecode.metrics.retrieval import Retrieval
 from neurodecode.metrics.score import Score
 from neurodecode.rigour.judge import (
     Draws,
@@ -106,3 +108,25 @@ def test_bca_is_for_means_and_unknown_kinds_are_refused():
     assert interval_of(m, "bca", 0.95) == interval_of(m, "percentile", 0.95)
     with pytest.raises(ValueError, match="percentile or bca"):
         interval_of(v, "normal", 0.95)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("common", [0.0, 3.0])  # what predictions share: 3 times the noise
+def test_intervals_cover_the_expected_score_of_other_studies(common):
+    rng, n = np.random.default_rng(4), 100
+    _, rows, _ = number_stimuli({"sub-01": [f"{i:03d}" for i in range(n)]})
+    shared, found = common * rng.normal(size=16), []
+    for _ in range(200):
+        truth = rng.normal(size=(n, 16))
+        predicted = 0.3 * truth + shared + (0.3 if common else 1.0) * rng.normal(size=(n, 16))
+        panel = Panel.of(rows["sub-01"], Draws.make(n, 400, 1, rng))
+        judged = [
+            judge(s, panel) for s in (*Retrieval()(truth, predicted), *TwoWay()(truth, predicted))
+        ]
+        means = [v for v in judged if v.summary == "mean"]
+        found.append([(v.value, *interval_of(v, "percentile", 0.95)) for v in means])
+    value, low, high = np.moveaxis(np.array(found), -1, 0)
+    covered = ((low <= value.mean(axis=0)) & (value.mean(axis=0) <= high)).mean(axis=0)
+    moderate = value.mean(axis=0) < 0.97  # beyond, failures are too rare to be resampled
+    assert moderate.sum() >= 10 and (covered[moderate] >= 0.9).all(), covered
+    assert common or (covered <= 0.99).all(), covered
