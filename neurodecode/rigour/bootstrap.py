@@ -9,8 +9,8 @@ Trial scores are resampled, with the candidates of retrieval as they are. Percen
 time for top-1, top-5 and two-way scores between .1 and .8; always where predictions hardly differ
 between stimuli (too wide: a stimulus that wins easily is also one that beats others); .62 to .68
 for top-1 at chance, where one hit more or less is everything (look at p), and .57 to .83 above .97,
-where failures are as rare. Taking each stimulus' pull on the others out of its score gave narrower intervals that covered
-.61 to .86 where predictions are alike and the signal weak: not done.
+where failures are as rare. Taking each stimulus' pull on the others out of its score gave narrower
+intervals that covered .61 to .88 where predictions are alike and the signal weak: not done.
 """
 
 import numpy as np
