@@ -76,8 +76,9 @@ def _fetch_haxby(arguments):
     from neurodecode.data.haxby import fetch
 
     fetch(arguments.out)
-    print(
-        f"wrote {arguments.out}\nnext: neurodecode run experiment=haxby recipe.root={arguments.out}"
+    print(  # the download holds no motion estimates
+        f"wrote {arguments.out}\nnext: neurodecode run experiment=haxby "
+        f"recipe.root={arguments.out} preprocess.confounds=[]"
     )
 
 
