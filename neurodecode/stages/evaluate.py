@@ -7,7 +7,6 @@ only the chosen sample of a row is scored, however many were drawn.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from neurodecode.core.build import build
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
-from neurodecode.data.stimuli import COLUMNS, load_pictures
+from neurodecode.data.stimuli import COLUMNS, data_set_root, load_pictures
 from neurodecode.rigour.controls import category_oracle
 from neurodecode.rigour.judge import Draws, Panel, judge, number_stimuli
 from neurodecode.rigour.results import (
@@ -25,7 +24,8 @@ from neurodecode.rigour.results import (
     metric_lines,
     pool_subjects,
 )
-from neurodecode.weights import weights_folder
+from neurodecode.stages.embed import HANDLE, check_digests
+from neurodecode.weights import named_folders
 
 COMPARED = "subject metric a b difference lo hi n p space better".split()
 
@@ -49,14 +49,9 @@ class EvaluateConfig:
 
 def weights(config):
     """List the folders of the encoder's and the reader's weights: their bytes count."""
-    nodes = [node for node in (config.encoder, config.reader) if node]
-    named = [node[key] for node in nodes for key in ("model", "path") if key in node]
-    folders = [weights_folder(name) for name in named]
-    return [folder for folder in folders if folder is not None]
+    return [*named_folders(config.encoder), *named_folders(config.reader)]
 
 
-# Of the simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
-HANDLE = "?simulate:bids/dataset_description.json"
 READS = ("index", "embed", "split", "preprocess:qc.json", "predict", "?reconstruct", HANDLE)
 
 
@@ -178,15 +173,9 @@ def _true_pictures(config, inputs, stimuli, subject):
     names = inputs.files("reconstruct", subject)
     name = next(n for n in names if n.endswith("/pictures.npy"))
     height, width = inputs.array("reconstruct", name, subject).shape[1:3]
-    return load_pictures(_root(config, inputs), stimuli["path"], (height, width))
-
-
-def _root(config, inputs):
-    if config.root:
-        return Path(config.root).expanduser()
-    if not inputs.has("simulate"):
-        raise ValueError("evaluate.root is empty and no study was simulated: give the BIDS folder")
-    return inputs.path("simulate", "bids/stimuli").parent
+    root = data_set_root(config.root, inputs)
+    check_digests(root, stimuli, inputs.raw_digest)
+    return load_pictures(root, stimuli["path"], (height, width))
 
 
 def _predicted(inputs, subject, condition, tables, eyes):

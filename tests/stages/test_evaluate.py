@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from neurodecode.core.key import file_digest
 from neurodecode.core.runner import run_stage
 from neurodecode.core.store import Store
 from neurodecode.core.views import read_table
@@ -83,7 +84,8 @@ def _write_stimuli(root, true_pictures, colour, pooled):
     for stimulus, picture in zip(IDS, true_pictures, strict=True):
         Image.fromarray(picture).save(root / "bids/stimuli" / f"{stimulus}.png")
     stimuli = pd.DataFrame({"stimulus_id": IDS, "path": [f"stimuli/{i}.png" for i in IDS]})
-    stimuli = stimuli.assign(sha256="", caption="", partition="test", colour=colour)
+    digests = [file_digest(root / "bids" / path) for path in stimuli["path"]]
+    stimuli = stimuli.assign(sha256=digests, caption="", partition="test", colour=colour)
     write_table(root / "index/stimuli.tsv", stimuli)
     order = np.random.default_rng(1).permutation(N)  # rows of embed have an order of their own
     write_table(root / "embed/stimuli.tsv", stimuli[["stimulus_id"]].iloc[order])
