@@ -4,8 +4,6 @@ import io
 
 import numpy as np
 
-from neurodecode.report.words import condition_colours
-
 INK, FAINT = "#1b1f24", "#8b949e"
 _SPLITS = {"train": ("#57606a", "training"), "val": ("#0b5cad", "validation")}
 _STYLE = {
@@ -34,7 +32,7 @@ def save(figure, dpi=200):
     return svg.getvalue(), png.getvalue()
 
 
-def scores(rows, subjects):
+def scores(rows, subjects, colours):
     """Draw one metric: a row per subject, a dot and interval per condition, chance dashed.
 
     Parameters
@@ -43,6 +41,8 @@ def scores(rows, subjects):
         Rows of metrics.tsv of one metric: subject, condition, value, lo, hi, chance.
     subjects : list of str
         From top to bottom.
+    colours : dict
+        Condition -> colour.
 
     Returns
     -------
@@ -52,7 +52,6 @@ def scores(rows, subjects):
     from matplotlib.figure import Figure
 
     names = list(rows["condition"].unique())
-    colours = condition_colours(names)
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.6, 0.55 + 0.4 * len(subjects)), layout="constrained")
         axes = figure.subplots()

@@ -5,6 +5,7 @@ import numpy as np
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import (
     ALL,
+    conditions,
     document,
     file,
     first_member,
@@ -28,7 +29,7 @@ from neurodecode.report.tables import (
 )
 from neurodecode.report.words import condition_colours, condition_label, metric_label, metric_words
 
-GLANCE = 4  # metrics shown at a glance
+GLANCE = 6  # metrics shown at a glance
 CURVES = 6  # learning curves shown
 LOSS = {"total": "loss"}
 
@@ -38,15 +39,13 @@ def at_a_glance(study):
     metrics = scored(study.inputs, "metrics.tsv")
     if metrics is None or not len(metrics):
         return None
-    panels = []
+    palette, panels = colours(study.inputs), []
     for metric, size in _glance_metrics(study.inputs, metrics):
         rows = metrics[(metrics["metric"] == metric) & (metrics["set_size"].fillna(-1) == size)]
         label = metric_label(metric, size if size >= 0 else None)
-        svg = _keep(study, f"scores_{metric}", scores(rows, panes(rows)))
+        svg = _keep(study, f"scores_{metric}", scores(rows, panes(rows), palette))
         panels.append({"title": label, "svg": svg, "meaning": metric_words(metric)[2]})
-    names = list(metrics["condition"].unique())
-    colours = condition_colours(names)
-    legend = [{"label": condition_label(n), "colour": colours[n]} for n in names]
+    legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
     return render("glance.html.j2", panels=panels, legend=legend, unit=unit(study.inputs))
 
 
@@ -69,7 +68,9 @@ def score_section(study):
     metrics = scored(study.inputs, "metrics.tsv")
     if metrics is None or not len(metrics):
         return None
-    tabs = [{"name": s, "table": score_table(metrics, s)} for s in panes(metrics)]
+    tabs = [
+        {"name": s, "table": score_table(metrics, s, colours(study.inputs))} for s in panes(metrics)
+    ]
     heads, rows = every_number(metrics)
     return render(
         "scores.html.j2",
@@ -87,8 +88,11 @@ def comparison_section(study):
     if compared is None or not len(compared):
         return None
     metrics = scored(study.inputs, "metrics.tsv")
-    compared = with_wins(compared, metrics)
-    tabs = [{"name": s, "table": comparison_table(compared, metrics, s)} for s in panes(compared)]
+    compared, palette = with_wins(compared, metrics), colours(study.inputs)
+    tabs = [
+        {"name": s, "table": comparison_table(compared, metrics, s, palette)}
+        for s in panes(compared)
+    ]
     return render("comparisons.html.j2", name="comparisons", tabs=tabs, unit=unit(study.inputs))
 
 
@@ -146,13 +150,20 @@ def alignment(study):
     return render("table.html.j2", heads=heads, rows=rows, text=text)
 
 
+def colours(inputs):
+    """One colour per condition, the same in every figure and table."""
+    return condition_colours([c["name"] for c in conditions(inputs)])
+
+
 def _glance_metrics(inputs, metrics):
-    """The metrics that were compared, else the first of each family; each at its largest set."""
+    """One metric of each family, a compared one if there is one, each at its largest set."""
     compared = scored(inputs, "comparisons.tsv")
     names = [] if compared is None else list(compared["metric"].unique())
-    if not names:
-        families = metrics["metric"].map(lambda m: metric_words(m)[1])
-        names = list(metrics.loc[~families.duplicated(), "metric"])
+    names += list(metrics["metric"].unique())
+    first = {}
+    for name in names:
+        first.setdefault(metric_words(name)[1], name)
+    names = [name for family, name in first.items() if family != "rank"]
     sizes = metrics["set_size"].fillna(-1).groupby(metrics["metric"]).max()
     return [(name, sizes[name]) for name in names[:GLANCE]]
 

@@ -3,7 +3,6 @@
 from neurodecode.report.artifacts import ALL
 from neurodecode.report.intervals import axis_for, axis_ticks, interval_plot, symmetric_axis
 from neurodecode.report.words import (
-    condition_colours,
     condition_label,
     interval,
     metric_label,
@@ -14,7 +13,7 @@ from neurodecode.report.words import (
 )
 
 
-def score_table(metrics, subject):
+def score_table(metrics, subject, colours):
     """One subject's scores: a line per metric and set size, a column per condition.
 
     Parameters
@@ -23,6 +22,8 @@ def score_table(metrics, subject):
         metrics.tsv.
     subject : str
         Or "all" for the pooled rows.
+    colours : dict
+        Condition -> colour.
 
     Returns
     -------
@@ -32,7 +33,6 @@ def score_table(metrics, subject):
     """
     mine = metrics[metrics["subject"] == subject]
     names = list(mine["condition"].unique())
-    colours = condition_colours(names)
     groups = []
     for family, rows in mine.groupby(mine["metric"].map(lambda m: metric_words(m)[1]), sort=False):
         axis = axis_for(rows[["value", "lo", "hi", "chance"]].to_numpy().ravel())
@@ -44,7 +44,7 @@ def score_table(metrics, subject):
     return {"conditions": _heads(names, colours), "groups": groups}
 
 
-def comparison_table(compared, metrics, subject):
+def comparison_table(compared, metrics, subject, colours):
     """One subject's paired differences: a line per metric, a column per opponent.
 
     Parameters
@@ -53,7 +53,8 @@ def comparison_table(compared, metrics, subject):
         comparisons.tsv with a column `winner` (:func:`neurodecode.report.headline.with_wins`).
     metrics : DataFrame
         metrics.tsv, for set sizes.
-    subject : str
+    subject, colours
+        As of :func:`score_table`.
 
     Returns
     -------
@@ -62,16 +63,16 @@ def comparison_table(compared, metrics, subject):
     """
     mine = compared[compared["subject"] == subject]
     names = list(mine["b"].unique())
-    colours = condition_colours(names)
-    axis = symmetric_axis(mine[["lo", "hi", "difference"]].to_numpy().ravel())
     sizes = metrics.groupby("metric")["set_size"].max()
-    lines = [
-        _comparison_line(metric, rows, names, colours, axis, sizes.get(metric))
-        for metric, rows in mine.groupby("metric", sort=False)
-    ]
-    heads = _heads(names, colours)
-    group = {"title": "decoder minus …", "ticks": axis_ticks(axis), "rows": lines}
-    return {"conditions": heads, "groups": [group] if lines else []}
+    groups = []
+    for family, rows in mine.groupby(mine["metric"].map(lambda m: metric_words(m)[1]), sort=False):
+        axis = symmetric_axis(rows[["lo", "hi", "difference"]].to_numpy().ravel())
+        lines = [
+            _comparison_line(metric, line, names, colours, axis, sizes.get(metric))
+            for metric, line in rows.groupby("metric", sort=False)
+        ]
+        groups.append({"title": family, "ticks": axis_ticks(axis), "rows": lines})
+    return {"conditions": _heads(names, colours, "minus "), "groups": groups}
 
 
 def every_number(metrics):
@@ -121,8 +122,8 @@ def panes(metrics):
     return pooled + single
 
 
-def _heads(names, colours):
-    return [{"name": n, "label": condition_label(n), "colour": colours[n]} for n in names]
+def _heads(names, colours, word=""):
+    return [{"name": n, "label": word + condition_label(n), "colour": colours[n]} for n in names]
 
 
 def _score_line(rows, names, colours, axis):

@@ -26,6 +26,7 @@ METRICS = [  # metric, space, set size, chance, best
     ("brain_to_image_top1", "embedding", 100, 0.01, 0.8),
     ("brain_to_image_top1", "embedding", 10, 0.1, 0.95),
     ("image_to_brain_top1", "embedding", 100, 0.01, 0.78),
+    ("median_rank", "embedding", 100, 49.5, 1.0),
     ("two_way_embedding", "embedding", None, 0.5, 0.98),
     ("pixcorr", "picture", None, 0.02, 0.55),
     ("ssim", "picture", None, 0.31, 0.62),
@@ -33,7 +34,7 @@ METRICS = [  # metric, space, set size, chance, best
     ("attribute_mean", "picture", None, 0.29, 0.75),
     *[(f"attribute_{name}", "picture", None, 0.3, 0.8) for name in ATTRIBUTES],
 ]
-COMPARED = ("brain_to_image_top1", "attribute_mean", "pixcorr")
+COMPARED = ("brain_to_image_top1", "median_rank", "attribute_mean", "pixcorr")
 
 
 class Maker:
@@ -315,7 +316,7 @@ def _score(make, subject, condition, metric, space, size, chance, best, n):
         "chance": chance,
         "p": p,
         "ceiling": np.nan,
-        "better": "higher",
+        "better": "lower" if metric.endswith("rank") else "higher",
     }
 
 
@@ -325,6 +326,7 @@ def _comparisons(subjects, n):
         for metric in COMPARED:
             for b, difference in (("shuffled", 0.55), ("prior_only", 0.52), ("ridge", 0.02)):
                 sign = -3 if b == "ridge" and metric == "pixcorr" else 1
+                sign = -50 if metric == "median_rank" else sign
                 middle = sign * difference
                 rows.append(
                     {
