@@ -1,0 +1,190 @@
+"""What brain activity is decoded into: the image and text embeddings of a CLIP [1]_.
+
+Anything with the members of `Target` will do; `OpenClipTarget` serves every open_clip model with a
+visual transformer, from the hub, from a local folder, or the small one that is shipped.
+
+References
+----------
+.. [1] Radford, A. et al. (2021). Learning transferable visual models from natural language
+   supervision. ICML.
+"""
+
+import math
+from typing import Protocol
+
+import numpy as np
+
+from neurodecode.weights import weights_folder
+
+
+class Target(Protocol):
+    """An embedding space of pictures and texts."""
+
+    dim: int
+    n_tokens: int
+    token_dim: int
+
+    def pictures(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embed uint8 pictures (n, h, w, 3): (n, dim) unit rows and (n, n_tokens, token_dim)."""
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        """Embed sentences: (n, dim) unit rows."""
+
+    def layers(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        """Represent pictures at a few depths, shallow to deep: {name: (n, d)}."""
+
+
+class OpenClipTarget:
+    """An open_clip model as a target.
+
+    The pooled embedding is what open_clip compares with texts, at unit length. The token grid is
+    what precedes pooling: the patch tokens of the visual transformer's last block after `ln_post`,
+    without the class token and before the projection (for a width-128 model of 4 x 4 patches:
+    16 tokens of 128 numbers).
+
+    Parameters
+    ----------
+    model : str
+        ``shipped:clip``, a folder with ``open_clip_config.json`` and weights, or a name that
+        open_clip knows (``ViT-B-32``, ``hf-hub:owner/model``), which is downloaded.
+    pretrained : str or None
+        open_clip's tag of the weights of a named model (``openai``); None for a folder.
+    batch : int
+        Pictures or texts embedded at once.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ValueError
+        For a named model without `pretrained` (its weights would be random), a folder with it,
+        or a model whose visual tower is no transformer.
+    """
+
+    def __init__(
+        self,
+        model: str = "shipped:clip",
+        pretrained: str | None = None,
+        batch: int = 128,
+        device: str = "cpu",
+    ):
+        import open_clip
+
+        name = _open_clip_name(model, pretrained)
+        self.batch, self.device = batch, device
+        self._model, _, self._preprocess = open_clip.create_model_and_transforms(
+            name, pretrained=pretrained, precision="fp32", device=device
+        )
+        self._model.eval().requires_grad_(False)
+        self._tokenizer = open_clip.get_tokenizer(name)
+        if not hasattr(self._model.visual, "forward_intermediates"):
+            raise ValueError(f"{model} has no visual transformer: choose a ViT model of open_clip")
+        pooled, tokens = self.pictures(np.zeros((1, 64, 64, 3), np.uint8))
+        self.dim = pooled.shape[1]
+        self.n_tokens, self.token_dim = tokens.shape[1:]
+
+    def pictures(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embed pictures.
+
+        Parameters
+        ----------
+        pictures : ndarray of uint8, shape (n, height, width, 3)
+            Prepared (size, crop, scale) as the model's own open_clip configuration says.
+
+        Returns
+        -------
+        pooled : ndarray of float32, shape (n, dim)
+            Unit rows.
+        tokens : ndarray of float32, shape (n, n_tokens, token_dim)
+        """
+        out = [self.embed(rows) for rows in self._batches(pictures)]
+        pooled = np.concatenate([_numpy(pooled) for pooled, _ in out])
+        return _unit(pooled), np.concatenate([_numpy(tokens) for _, tokens in out])
+
+    def embed(self, prepared):
+        """The pooled embeddings, not yet at unit length, and tokens of a tensor (n, 3, h, w) of
+        pictures that are already as the model wants them, on the model's device."""
+        out = self._intermediates(prepared, 1, True)
+        return out["image_features"], out["image_intermediates"][-1]
+
+    def layers(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        """Represent pictures at a quarter, half and three quarters of the depth, and pooled.
+
+        Returns
+        -------
+        layers : dict of str to ndarray of float32, shape (n, d)
+            ``block_2``, ... : the patch tokens after that block, flattened; ``pooled``.
+        """
+        found: dict[str, list[np.ndarray]] = {}
+        for rows in self._batches(pictures):
+            out = self._intermediates(rows, None, False)
+            for name, values in _quarters(out["image_intermediates"]).items():
+                found.setdefault(name, []).append(_numpy(values).reshape(len(values), -1))
+            found.setdefault("pooled", []).append(_unit(_numpy(out["image_features"])))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def texts(self, texts: list[str]) -> np.ndarray:
+        """Embed sentences: float32 unit rows (n, dim); a sentence too long is cut by the model."""
+        import torch
+
+        with torch.inference_mode():
+            parts = [
+                self._model.encode_text(self._tokenizer(list(some)).to(self.device))
+                for some in _slices(texts, self.batch)
+            ]
+        return _unit(np.concatenate([_numpy(part) for part in parts]))
+
+    def _batches(self, pictures):
+        import torch
+        from PIL import Image
+
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or not len(pictures):
+            raise ValueError(
+                f"pictures of {pictures.dtype} {pictures.shape}: expected at least one, uint8, "
+                "(n, height, width, 3)"
+            )
+        for some in _slices(pictures, self.batch):
+            prepared = [self._preprocess(Image.fromarray(picture)) for picture in some]
+            yield torch.stack(prepared).to(self.device)
+
+    def _intermediates(self, rows, indices, normalise):
+        import torch
+
+        with torch.inference_mode():
+            return self._model.visual.forward_intermediates(
+                rows, indices=indices, normalize_intermediates=normalise, output_fmt="NLC"
+            )
+
+
+def _open_clip_name(model: str, pretrained: str | None) -> str:
+    folder = weights_folder(model)
+    if folder is not None:
+        if pretrained is not None:
+            raise ValueError(
+                f"pretrained={pretrained!r} is for named models, but {model!r} is a folder with "
+                "its own weights: drop one of the two"
+            )
+        return f"local-dir:{folder}"
+    if pretrained is None and not model.startswith("hf-hub:"):
+        raise ValueError(
+            f"{model!r} without `pretrained` would have random weights: name a tag, such as "
+            "`openai` (`open_clip.list_pretrained()` lists them), or give a folder"
+        )
+    return model
+
+
+def _quarters(blocks) -> dict:
+    depths = sorted({math.ceil(len(blocks) * part / 4) for part in (1, 2, 3)})
+    return {f"block_{depth}": blocks[depth - 1] for depth in depths}
+
+
+def _slices(items, size):
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def _numpy(values) -> np.ndarray:
+    return values.float().cpu().numpy()
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

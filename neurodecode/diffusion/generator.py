@@ -1,0 +1,115 @@
+"""Pictures from decoded image tokens: arrays in, arrays out, one seed per row."""
+
+import numpy as np
+
+from neurodecode.weights import weights_folder
+
+
+class TokenGenerator:
+    """A saved `TokenPipeline` as a function of arrays.
+
+    Parameters
+    ----------
+    path : str
+        ``shipped:generator``, or a folder in diffusers' layout (with ``model_index.json``).
+    steps : int
+        Denoising steps from pure noise.
+    guidance : float
+        Classifier-free guidance; 1 is none and half the work.
+    device : str
+        ``cpu`` or ``cuda``.
+    """
+
+    def __init__(
+        self,
+        path: str = "shipped:generator",
+        steps: int = 8,
+        guidance: float = 1.0,
+        device: str = "cpu",
+    ):
+        import torch
+
+        from neurodecode.diffusion.pipeline import TokenPipeline
+
+        folder = weights_folder(path)
+        if folder is None or not (folder / "model_index.json").is_file():
+            raise FileNotFoundError(f"{path!r} is no folder with a model_index.json of diffusers")
+        if steps < 1:
+            raise ValueError(f"steps={steps}: at least one denoising step is needed")
+        self.steps, self.guidance, self.device = steps, guidance, device
+        self._pipeline = TokenPipeline.from_pretrained(
+            str(folder), dtype=torch.float32, local_files_only=True
+        ).to(device)
+        self.token_dim = self._pipeline.transformer.config.caption_channels
+
+    def generate(
+        self,
+        tokens: np.ndarray,
+        seeds: list[int],
+        start: np.ndarray | None = None,
+        strength: float = 0.8,
+        batch: int = 32,
+    ) -> np.ndarray:
+        """Generate a picture per row.
+
+        Parameters
+        ----------
+        tokens : ndarray, shape (n, n_tokens, token_dim)
+            On the scale of the target's own tokens.
+        seeds : list of int, length n
+            A row's noise depends on its seed alone, not on its batch.
+        start : ndarray, shape (n, h, w, 3), values in [0, 1], or None
+            Blurry pictures to begin from.
+        strength : float in [0, 1]
+            Noise at the beginning when there is a `start`: 1 ignores it, 0 returns it.
+        batch : int
+            Rows generated at once.
+
+        Returns
+        -------
+        pictures : ndarray of uint8, shape (n, 64, 64, 3)
+            64 for the shipped one; the size its network was trained on.
+        """
+        self._check(tokens, seeds, start, strength)
+        rows = [slice(first, first + batch) for first in range(0, len(tokens), batch)]
+        parts = [
+            self._some(tokens[r], seeds[r], None if start is None else start[r], strength)
+            for r in rows
+        ]
+        size = self._pipeline.picture_shape[1]
+        return np.concatenate([np.empty((0, size, size, 3), np.uint8), *parts])
+
+    def _check(self, tokens, seeds, start, strength):
+        if tokens.ndim != 3 or tokens.shape[2] != self.token_dim:
+            raise ValueError(
+                f"tokens of shape {tokens.shape}: this generator was trained on tokens of "
+                f"{self.token_dim} numbers, (n, n_tokens, {self.token_dim}); use the target it "
+                "was trained with"
+            )
+        if len(seeds) != len(tokens) or (start is not None and len(start) != len(tokens)):
+            raise ValueError(f"{len(tokens)} rows of tokens need as many seeds and starts")
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength={strength} is not in [0, 1]")
+
+    def _some(self, tokens, seeds, start, strength):
+        import torch
+
+        noise = torch.stack([self._noise(seed) for seed in seeds])
+        if start is not None:
+            start = torch.from_numpy(np.asarray(start, np.float32)).permute(0, 3, 1, 2)
+            start = start.to(self.device)
+        pictures = self._pipeline(
+            torch.from_numpy(np.asarray(tokens, np.float32)).to(self.device),
+            noise.to(self.device),
+            start,
+            strength,
+            self.steps,
+            self.guidance,
+        )
+        return (pictures * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    def _noise(self, seed):
+        import torch
+
+        rng = torch.Generator().manual_seed(int(seed))  # on the CPU: the same on every device
+        return torch.randn(self._pipeline.picture_shape, generator=rng)
