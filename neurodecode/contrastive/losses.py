@@ -70,14 +70,19 @@ def mixture_weights(permutation: Tensor, lam: Tensor, compat: bool = False) -> T
     return weights
 
 
-def soft_clip(brain: Tensor, clip: Tensor, temperature: float) -> Tensor:
+def soft_clip(
+    brain: Tensor, clip: Tensor, temperature: float, brain_temperature: float | None = None
+) -> Tensor:
     """Cross-entropy of brain-to-picture against picture-to-picture similarities [3]_, in nats.
 
     The target of brain i is `softmax_j(clip_i . clip_j / temperature)`: pictures that look alike to
     the encoder share the credit. Averaged over both directions; both of shape (n_pairs, dim).
+
+    Published, brains are as sure as pictures (`brain_temperature` None: that of the targets). Unit
+    vectors cannot say that they are unsure, so noisy brains need a temperature of their own.
     """
     targets = _logits(clip, clip, temperature).softmax(dim=1)
-    logits = _logits(brain, clip, temperature)
+    logits = _logits(brain, clip, brain_temperature or temperature)
     by_row = -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
     by_column = -(targets * logits.T.log_softmax(dim=1)).sum(dim=1).mean()
     return (by_row + by_column) / 2
@@ -110,6 +115,9 @@ class MindEyeLoss:
         Temperature of the first phase.
     soft_start, soft_end : float
         Temperature of the first and of the last epoch of the second phase.
+    brain_temperature : float or None
+        Temperature of the brain's side in the second phase; None: that of the pictures' side, as
+        published. See `soft_clip`.
     compat : bool
         Published handling of trials mixed with themselves; see `bi_mixco`.
     """
@@ -120,15 +128,19 @@ class MindEyeLoss:
         tau: float = 0.006,
         soft_start: float = 0.004,
         soft_end: float = 0.0075,
+        brain_temperature: float | None = None,
         compat: bool = False,
     ):
         if not 0 <= mixco_fraction <= 1:
             raise ValueError(f"mixco_fraction is {mixco_fraction}; give a share from 0 to 1")
         _check_temperatures(tau=tau, soft_start=soft_start, soft_end=soft_end)
+        if brain_temperature is not None:
+            _check_temperatures(brain_temperature=brain_temperature)
         self.mixco_fraction = mixco_fraction
         self.tau = tau
         self.soft_start = soft_start
         self.soft_end = soft_end
+        self.brain_temperature = brain_temperature
         self.compat = compat
 
     def mixes(self, epoch: int, n_epochs: int) -> bool:
@@ -136,7 +148,7 @@ class MindEyeLoss:
         return epoch < n_mixed_epochs(n_epochs, self.mixco_fraction)
 
     def temperature(self, epoch: int, n_epochs: int) -> float:
-        """Softmax temperature of this epoch."""
+        """Softmax temperature of this epoch; in the second phase that of the pictures' side."""
         if self.mixes(epoch, n_epochs):
             return self.tau
         first = n_mixed_epochs(n_epochs, self.mixco_fraction)
@@ -159,7 +171,7 @@ class MindEyeLoss:
         brain, clip = _unit_rows(brain), _unit_rows(clip)
         temperature = self.temperature(epoch, n_epochs)
         if not self.mixes(epoch, n_epochs):
-            return soft_clip(brain, clip, temperature)
+            return soft_clip(brain, clip, temperature, self.brain_temperature)
         if permutation is None:
             return info_nce(brain, clip, temperature)
         return bi_mixco(brain, clip, temperature, permutation, lam, self.compat)

@@ -44,11 +44,11 @@ class ResidualMLP(nn.Module):
     def __init__(
         self,
         sizes: Sizes,
-        hidden: int = 512,
+        hidden: int = 256,
         n_blocks: int = 2,
-        input_dropout: float = 0.5,
-        dropout: float = 0.3,
-        projector_hidden: int = 512,
+        input_dropout: float = 0.3,
+        dropout: float = 0.15,
+        projector_hidden: int = 256,
         linear_path: bool = True,
     ):
         super().__init__()

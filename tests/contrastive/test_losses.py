@@ -122,6 +122,7 @@ def test_losses_flatten_and_scale_what_they_are_given(pairs):
         {"tau": 0.5},
         {"soft_start": 0.5},
         {"soft_end": 0.5},
+        {"brain_temperature": 0.5},
         {"compat": True},
     ],
 )
@@ -141,7 +142,10 @@ def test_temperature_of_info_nce_loss_changes_the_loss(pairs):
         a(*pairs, epoch=0, n_epochs=1, permutation=torch.arange(6), lam=torch.ones(6))
 
 
-@pytest.mark.parametrize("option", [{"tau": 0.0}, {"soft_end": -1.0}, {"mixco_fraction": 1.5}])
+@pytest.mark.parametrize(
+    "option",
+    [{"tau": 0.0}, {"soft_end": -1.0}, {"brain_temperature": 0.0}, {"mixco_fraction": 1.5}],
+)
 def test_impossible_options_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         MindEyeLoss(**option)
@@ -155,3 +159,10 @@ def test_gradients_stay_finite_at_the_lowest_temperature(mixture):
         assert torch.isfinite(gradient).all() and gradient.abs().max() > 0
     (gradient,) = torch.autograd.grad(bi_mixco(brain, clip, 0.004, *mixture), brain)
     assert torch.isfinite(gradient).all()
+
+
+def test_soft_clip_with_sharp_targets_is_info_nce_at_the_brains_temperature(pairs):
+    brain, clip = pairs
+    soft = soft_clip(brain, clip, temperature=1e-3, brain_temperature=0.1)
+    assert torch.allclose(soft, info_nce(brain, clip, 0.1))
+    assert soft_clip(*pairs, 0.1, 0.1) == soft_clip(*pairs, 0.1)
