@@ -39,8 +39,11 @@ def headline(inputs, metric=""):
         known = ", ".join(compared["metric"].unique())
         raise ValueError(f"report.headline_metric={metric} was not compared, but {known}")
     kinds = {c["name"]: c["kind"] for c in conditions(inputs)}
-    lead = _against_controls(rows, kinds)
-    rivals = [_against_baseline(rows, name) for name in _others(rows, kinds, "baseline")]
+    baselines = [_against_baseline(rows, name) for name in _others(rows, kinds, "baseline")]
+    controls = _against_controls(rows, kinds)
+    named = _of_categories(metrics)
+    lead, *rivals = [*named, *baselines, controls] if named else [controls, *baselines]
+    rivals = [rival for rival in rivals if rival]
     return {
         "sentence": _sentence("; ".join(filter(None, [lead, *rivals]))),
         "lead": _sentence(lead),
@@ -58,6 +61,21 @@ def with_wins(compared, metrics):
     b_wins = (compared["lo"] > 0) & (sign < 0) | (compared["hi"] < 0) & (sign > 0)
     winner = a_wins.map({True: "a", False: ""}).where(~b_wins, "b")
     return compared.assign(winner=winner)
+
+
+def _of_categories(metrics):
+    """For studies that name categories: how many are named rightly, also of those never shown."""
+    rows = metrics[metrics["kind"] == "model"].drop_duplicates(["subject", "metric"])
+    subject = ALL if ALL in set(rows["subject"]) else rows["subject"].iloc[0]
+    mine = rows[rows["subject"] == subject].set_index("metric")
+    told = {
+        "accuracy": "the decoder names {} of held-out blocks rightly, where chance is {}",
+        "zero_shot": "of two categories it was never shown it tells the right one in {}, chance {}",
+    }
+    score = lambda row: f"{number(row['value'])} {interval(row['lo'], row['hi'])}".strip()
+    chance = lambda row: number(row["chance"], 3).rstrip("0")
+    found = {metric: mine.loc[metric] for metric in told if metric in mine.index}
+    return [told[m].format(score(row), chance(row)) for m, row in found.items()]
 
 
 def _against_controls(rows, kinds):
@@ -82,9 +100,11 @@ def _against_controls(rows, kinds):
 
 def _in_one_subject(wins):
     beaten, others = ([n for n, won in wins.items() if bool(won) == w] for w in (True, False))
-    parts = [f"the decoder beats {' and '.join(beaten)}"] if beaten else []
-    parts += [f"the decoder does not beat {' or '.join(others)}"] if others else []
-    return ", but ".join(parts)
+    if not others:
+        return f"the decoder beats {' and '.join(beaten)}" if beaten else ""
+    if not beaten:
+        return f"the decoder does not beat {' or '.join(others)}"
+    return f"the decoder beats {' and '.join(beaten)}, but not {' or '.join(others)}"
 
 
 def _against_baseline(rows, name):

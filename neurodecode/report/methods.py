@@ -35,6 +35,7 @@ def methods(study):
     if not made:
         return None
     opened = openings(made)
+    known = {name: value for name, value in study.facts.items() if value not in (None, [])}
     return render(
         "methods.html.j2",
         facts=_facts(study, made),
@@ -43,8 +44,8 @@ def methods(study):
         versions=made[-1]["versions"],
         openings=opened,
         conditions=[c | {"label": condition_label(c["name"])} for c in conditions(study.inputs)],
-        recipe={k: _text(study.facts[k]) for k in DATA_SET if k in study.facts},
-        more={_unit(k): _text(v) for k, v in study.facts.items() if k not in DATA_SET},
+        recipe={k: _text(known[k]) for k in DATA_SET if k in known},
+        more={_unit(k): _text(v) for k, v in known.items() if k not in DATA_SET},
         configs=_configs(made),
     )
 

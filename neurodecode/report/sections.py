@@ -30,6 +30,19 @@ from neurodecode.report.tables import (
 from neurodecode.report.words import condition_colours, condition_label, metric_label, metric_words
 
 GLANCE = 6  # metrics shown at a glance
+QUALITY = {  # figures of qc.json, and what they are called
+    "subject": "subject",
+    "n_channels": "voxels",
+    "n_constant_channels": "constant voxels",
+    "n_trials": "trials",
+    "n_runs": "runs",
+    "repeat_correlation": "repeat correlation",
+    "ncsnr": "noise-ceiling SNR",
+    "n_repeated": "repeated stimuli",
+    "fit_rows": "measured on",
+    "tsnr": "tSNR",
+    "moved_mm": "moved (mm a volume)",
+}
 CURVES = 6  # learning curves shown
 LOSS = {"total": "loss"}
 
@@ -129,12 +142,17 @@ def quality(study):
     import pandas as pd
 
     found = {s: document(study.inputs, "preprocess", "qc.json", s) for s in subjects(study.inputs)}
-    flat = {s: _flat(qc) for s, qc in found.items() if qc}
+    flat = [{"subject": s} | _flat(qc) for s, qc in found.items() if qc]
     if not flat:
         return None
-    frame = pd.DataFrame(flat).T.rename_axis("subject").reset_index()
-    heads, rows = plain_table(frame)
-    return render("table.html.j2", heads=heads, rows=rows, text="")
+    frame = pd.DataFrame(flat)
+    others = {c: c for c in frame.columns if c not in QUALITY}
+    heads, rows = plain_table(frame, QUALITY | others)
+    text = (
+        "Repeat correlation: of single responses to the same stimulus, averaged over voxels. "
+        "tSNR: median over voxels of mean over standard deviation in time."
+    )
+    return render("table.html.j2", heads=heads, rows=rows, text=text)
 
 
 def alignment(study):
@@ -248,7 +266,7 @@ def _flat(document, prefix=""):
         if isinstance(value, dict):
             out |= _flat(value, f"{prefix}{key} ")
         elif not isinstance(value, list):
-            out[f"{prefix}{key}".replace("_", " ")] = value
+            out[f"{prefix}{key}"] = value
     return out
 
 

@@ -1,6 +1,7 @@
 """The words of the report: what metrics and conditions are called, and mean in one line."""
 
 import re
+from numbers import Integral
 
 # (pattern, label, family, one line): the first that matches the whole name; its groups fill {0}.
 _METRICS = (
@@ -116,7 +117,7 @@ CONDITIONS = {  # what predict and reconstruct may not describe themselves
 WITHOUT = {  # how a condition is named inside a sentence
     "shuffled": "shuffled brain",
     "prior_only": "prior only (no brain)",
-    "ridge": "ridge",
+    "nuisance": "nuisance (no brain)",
 }
 
 COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too
@@ -167,6 +168,8 @@ def number(value, digits=None):
         return "–"
     if isinstance(value, str):
         return value
+    if digits is None and isinstance(value, Integral):
+        digits = 0
     if digits is None:
         digits = (
             0 if float(value).is_integer() and abs(value) > 1 else (1 if abs(value) >= 10 else 2)

@@ -111,7 +111,10 @@ def test_a_study_of_categories_shows_its_blocks_instead_of_reconstructions(tmp_p
     folds = study[0]["crossvalidate"].path("folds.tsv")
     hits = pd.read_csv(folds, sep="\t")
     assert html.count('class="tile hit"') <= 10 and (hits["true"] == "face").any()
-    assert "The decoder beats random vectors and nuisance" in html
+    assert (
+        "The decoder names .78 [.73, .83] of held-out blocks rightly, where chance is .125" in html
+    )
+    assert "The decoder beats random vectors and nuisance (no brain)" in html
     assert "no difference can be told: +.02" in html
 
 
