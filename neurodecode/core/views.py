@@ -10,6 +10,7 @@ from neurodecode.core.key import file_digest
 from neurodecode.core.progress import log, progress
 
 TEXT_COLUMNS = {"subject", "session", "run", "split", "condition", "metric", "trial_type", "label"}
+TEXT_COLUMNS |= {"path", "sha256", "caption", "partition"}  # may be empty throughout
 SPLITS = ("train", "val", "test")
 
 
