@@ -72,7 +72,8 @@ def run_seeds(arguments):
 def run_seed(seed, folder, signal, overrides, keep):
     """Run the small simulated study once, in this process, on a store of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=folder / "run.log", level=logging.INFO, format="%(message)s")
+    logging.basicConfig(filename=folder / "run.log", format="%(message)s", force=True)
+    logging.getLogger("neurodecode").setLevel(logging.INFO)
     from neurodecode.cli import run_composed
 
     asked = [
