@@ -52,6 +52,7 @@ class SentenceTarget:
         self._model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         self._model.eval().requires_grad_(False).to(device)
         self.dim = int(self._model.config.hidden_size)
+        self.n_tokens = self.token_dim = 0  # it sees no pictures
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Embed sentences: float32 unit rows (n, dim); a sentence too long is cut by the model."""
