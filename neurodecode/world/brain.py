@@ -23,6 +23,7 @@ from neurodecode.world.scenes import ATTRIBUTES, WIDTH_PX
 
 VOXEL_MM = 3.0
 SHARE = {"early": 0.5, "high": 0.35}  # of the voxels; the rest is silent
+WANDERING = 0.7  # of another picture's response in every single response
 SIGNALS = ("full", "category_only", "low_level_only", "none")
 
 TUNING_MM = 4.5  # distance over which preferences, and ongoing activity, change
@@ -136,6 +137,36 @@ def stimulus_responses(
         carried = list(ATTRIBUTES) if signal == "full" else ["shape"]
         responses[:, subject.roi == "high"] = high_drive(subject, scenes, carried)
     return responses
+
+
+def single_trials(
+    heights_percent: np.ndarray,
+    evoked_percent: np.ndarray,
+    rows: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Height of the response to each presentation, (n_trials, n_voxels).
+
+    Thoughts wander: `WANDERING` times what is specific to some other picture, drawn anew for every
+    presentation, comes on top. Noise that looks like signal is not averaged away over voxels,
+    which is what bounds decoding from many cells or voxels [1]_.
+
+    Parameters
+    ----------
+    heights_percent : ndarray, shape (n_stimuli, n_voxels)
+        Noise-free heights of all pictures.
+    evoked_percent : ndarray, shape (n_voxels,)
+        What all of them have in common.
+    rows : ndarray of int, shape (n_trials,)
+        Which picture is shown.
+    rng : numpy.random.Generator
+
+    References
+    ----------
+    .. [1] Moreno-Bote, R. et al. (2014). Information-limiting correlations. Nat. Neurosci. 17.
+    """
+    elsewhere = rng.integers(len(heights_percent), size=len(rows))
+    return heights_percent[rows] + WANDERING * (heights_percent[elsewhere] - evoked_percent)
 
 
 def early_drive(subject: Subject, maps: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ The signal of voxel v is `b_v (1 + (evoked + drift + global + motion + noise) / 
 part is a percentage of the voxel's baseline. The noise has variance one before it is scaled by the
 voxel's own level: autoregressive (half of it smooth in space, as physiology is), 1 / f, and white.
 Ongoing activity adds to the height of every single response a pattern as smooth as the tuning of
-the cortex, so that averaging over voxels does not remove it.
+the cortex.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from neurodecode.world.brain import TUNING_MM, Subject, smoother
 
 AR1 = 0.5  # correlation of the autoregressive part from one volume to the next, at TR 2 s
 NOISE_SHARES = {"autoregressive": 0.5, "pink": 0.25, "white": 0.25}  # of the noise variance
-ONGOING = 1.5  # how much a response varies from trial to trial, relative to the voxel's noise
+ONGOING = 1.0  # how much a response varies from trial to trial, relative to the voxel's noise
 MOTION_COLUMNS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 HEAD_RADIUS_MM = 50.0  # turns rotations into displacements, as in framewise displacement
 

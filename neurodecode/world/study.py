@@ -70,7 +70,7 @@ def simulate_study(
     n_test: int = 100,
     test_repeats: int = 3,
     n_repeated_train: int = 100,
-    snr: float = 1.75,
+    snr: float = 1.35,
     signal: Literal["full", "category_only", "low_level_only", "none"] = "full",
     n_voxels: int = 850,
     tr_s: float = 2.0,
@@ -202,9 +202,10 @@ def _record(folder, subject, dials, trials, heights, stimulus_ids) -> np.ndarray
     for run, shown in trials.groupby("run"):
         onsets = shown["onset_s"].to_numpy()
         n_volumes = design.n_volumes(onsets, dials.trial_s, dials.tr_s)
-        heights_shown = heights[row_of[shown["stimulus_id"]]]
         rng = child_rng(seed, "noise", name, run)
-        signal, motion = machine.run(onsets, heights_shown, n_volumes, rng)
+        rows = row_of[shown["stimulus_id"]].to_numpy()
+        single = brain.single_trials(heights, subject.evoked_percent, rows, rng)
+        signal, motion = machine.run(onsets, single, n_volumes, rng)
         dataset.write_run(folder, subject, run, shown, signal, motion, dials.tr_s)
         betas.append(_single_trials(signal, motion, shown, dials.tr_s))
     return np.concatenate(betas)

@@ -143,3 +143,15 @@ def test_every_attribute_moves_the_high_level_sheet(subject, table):
 def test_an_unknown_signal_lists_the_known_ones(subject, maps, table):
     with pytest.raises(ValueError, match="category_only"):
         brain.stimulus_responses(subject, maps, table, "everything")
+
+
+def test_single_trials_add_part_of_another_picture_and_nothing_where_nothing_is_carried():
+    rng = np.random.default_rng(3)
+    evoked, specific = np.array([1.0, 2.0]), rng.normal(0, 1, (50, 2))
+    trials = brain.single_trials(evoked + specific, evoked, np.zeros(4000, int), rng)
+    added = trials - (evoked + specific[0])
+    np.testing.assert_allclose(added.std(axis=0), brain.WANDERING * specific.std(axis=0), rtol=0.1)
+    both = np.corrcoef(added.T)[0, 1]
+    assert both == pytest.approx(np.corrcoef(specific.T)[0, 1], abs=0.06)  # it looks like signal
+    silent = brain.single_trials(np.tile(evoked, (50, 1)), evoked, np.arange(50), rng)
+    np.testing.assert_array_equal(silent, np.tile(evoked, (50, 1)))

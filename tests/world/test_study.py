@@ -225,13 +225,13 @@ def decoded(betas, shown, table):
     betas = (betas - betas[train].mean(axis=0)) / betas[train].std(axis=0)
     test = sorted(set(shown[~train]))
     averaged = np.stack([betas[shown == s].mean(axis=0) for s in test])
+    one_hot = pd.get_dummies(about[list(scenes.ATTRIBUTES)], prefix_sep=" ", dtype=float)
+    ridge = RidgeCV(np.logspace(1, 5, 9)).fit(betas[train], one_hot.loc[shown[train]])
+    guess = pd.DataFrame(ridge.predict(averaged), index=test, columns=one_hot.columns)
     accuracies = {}
-    for attribute, values in scenes.ATTRIBUTES.items():
-        codes = pd.Categorical(about[attribute], values).codes
-        code = pd.Series(codes, index=about.index)
-        one_hot = np.eye(len(values))[code[shown[train]]]
-        guess = RidgeCV(np.logspace(1, 5, 9)).fit(betas[train], one_hot).predict(averaged)
-        accuracies[attribute] = float((guess.argmax(axis=1) == code[test].to_numpy()).mean())
+    for attribute in scenes.ATTRIBUTES:
+        best = guess.filter(regex=f"^{attribute} ").idxmax(axis=1)
+        accuracies[attribute] = float((best == attribute + " " + about.loc[test, attribute]).mean())
     return accuracies
 
 
