@@ -23,23 +23,17 @@ class TokenGenerator:
     def __init__(
         self,
         path: str = "shipped:generator",
-        steps: int = 8,
+        steps: int = 4,
         guidance: float = 1.0,
         device: str = "cpu",
     ):
-        import torch
-
-        from neurodecode.diffusion.pipeline import TokenPipeline
-
         folder = weights_folder(path)
         if folder is None or not (folder / "model_index.json").is_file():
             raise FileNotFoundError(f"{path!r} is no folder with a model_index.json of diffusers")
         if steps < 1:
             raise ValueError(f"steps={steps}: at least one denoising step is needed")
         self.steps, self.guidance, self.device = steps, guidance, device
-        self._pipeline = TokenPipeline.from_pretrained(
-            str(folder), dtype=torch.float32, local_files_only=True
-        ).to(device)
+        self._pipeline = _loaded(folder).to(device)
         self.token_dim = self._pipeline.transformer.config.caption_channels
 
     def generate(
@@ -96,10 +90,10 @@ class TokenGenerator:
 
         noise = torch.stack([self._noise(seed) for seed in seeds])
         if start is not None:
-            start = torch.from_numpy(np.asarray(start, np.float32)).permute(0, 3, 1, 2)
+            start = torch.from_numpy(np.ascontiguousarray(start, np.float32)).permute(0, 3, 1, 2)
             start = start.to(self.device)
         pictures = self._pipeline(
-            torch.from_numpy(np.asarray(tokens, np.float32)).to(self.device),
+            torch.from_numpy(np.ascontiguousarray(tokens, np.float32)).to(self.device),
             noise.to(self.device),
             start,
             strength,
@@ -113,3 +107,21 @@ class TokenGenerator:
 
         rng = torch.Generator().manual_seed(int(seed))  # on the CPU: the same on every device
         return torch.randn(self._pipeline.picture_shape, generator=rng)
+
+
+def _loaded(folder):
+    """Load a pipeline without diffusers' bar and its advice to install accelerate."""
+    import torch
+    from diffusers.utils import logging
+
+    from neurodecode.diffusion.pipeline import TokenPipeline
+
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        return TokenPipeline.from_pretrained(
+            str(folder), dtype=torch.float32, local_files_only=True, low_cpu_mem_usage=False
+        )
+    finally:
+        if bar:
+            logging.enable_progress_bar()

@@ -52,7 +52,7 @@ class TokenPipeline(DiffusionPipeline):
         noise: torch.Tensor,
         start: torch.Tensor | None = None,
         strength: float = 1.0,
-        steps: int = 8,
+        steps: int = 4,
         guidance: float = 1.0,
     ) -> torch.Tensor:
         """Generate pictures.

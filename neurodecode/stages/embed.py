@@ -1,0 +1,114 @@
+"""Embed: what the brain will be decoded into, for every stimulus of the study.
+
+Pictures become a pooled embedding, a grid of tokens and a blurry miniature; captions, or the names
+of categories, become text embeddings. No brain data is seen.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neurodecode.core.build import build
+from neurodecode.core.errors import UserError
+from neurodecode.core.stage import stage
+from neurodecode.data.stimuli import data_set_root, load_pictures
+from neurodecode.weights import named_folders
+
+# Of a simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
+HANDLE = "?simulate:bids/dataset_description.json"
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Which embedding; conf/stage/embed.yaml explains each key."""
+
+    target: dict
+    blurry_px: int = 16
+    text_template: str = "{}"
+    batch: int = 256
+    root: str = field(default="", metadata={"keyed": False})
+
+    def __post_init__(self):
+        if "{}" not in self.text_template:
+            raise ValueError(f"text_template {self.text_template!r} has no {{}} for the caption")
+        if min(self.blurry_px, self.batch) < 1:
+            raise ValueError("blurry_px and batch must be at least 1")
+
+
+@stage(
+    "embed",
+    config=EmbedConfig,
+    inputs=("index:stimuli.tsv", HANDLE),
+    external=lambda config: named_folders(config.target),
+)
+def run(config, inputs, out):
+    stimuli = inputs.table("index", "stimuli.tsv")
+    target = build(config.target)
+    about = {"dim": target.dim, "n_tokens": target.n_tokens, "token_dim": target.token_dim}
+
+    if stimuli["path"].ne("").all():
+        root = data_set_root(config.root, inputs)
+        check_digests(root, stimuli, inputs.raw_digest)
+        embed_pictures(config, target, root, stimuli["path"].tolist(), out)
+    if stimuli["caption"].ne("").all():
+        out.save_array("text.npy", embed_captions(target, config.text_template, stimuli["caption"]))
+    elif not stimuli["path"].ne("").all():
+        raise UserError("the stimuli have neither pictures nor captions: there is nothing to embed")
+    out.save_table("stimuli.tsv", stimuli[["stimulus_id"]])
+    out.save_json("target.json", {"target": config.target, **about})
+
+
+def embed_pictures(config, target, root, paths, out):
+    """Write pooled.npy, tokens.npy and blurry.npy, some pictures at a time."""
+    size = (config.blurry_px, config.blurry_px)
+    shapes = {
+        "pooled": ((target.dim,), np.float32),
+        "tokens": ((target.n_tokens, target.token_dim), np.float16),
+        "blurry": ((*size, 3), np.float32),
+    }
+    arrays = {
+        name: out.open_array(f"{name}.npy", (len(paths), *shape), dtype)
+        for name, (shape, dtype) in shapes.items()
+    }
+    firsts = range(0, len(paths), config.batch)
+    for first in out.progress(firsts, label="pictures embedded"):
+        rows = slice(first, first + config.batch)
+        pictures = load_pictures(root, paths[rows], common_size(root, paths[rows]))
+        arrays["pooled"][rows], arrays["tokens"][rows] = target.pictures(pictures)
+        arrays["blurry"][rows] = miniature(pictures, size)
+    for array in arrays.values():
+        array.flush()
+
+
+def embed_captions(target, template, captions):
+    """Embed sentences, each different one once: float32 unit rows."""
+    sentences = [template.format(caption) for caption in captions]
+    different, place = np.unique(sentences, return_inverse=True)
+    return target.texts(different.tolist())[place].astype(np.float32)
+
+
+def miniature(pictures, size):
+    """Average uint8 pictures over areas: float32 in [0, 1], shape (n, *size, 3)."""
+    import torch
+    from torch.nn.functional import adaptive_avg_pool2d
+
+    channels_first = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    return adaptive_avg_pool2d(channels_first, size).permute(0, 2, 3, 1).numpy()
+
+
+def common_size(root, paths):
+    """Return the (height, width) to which pictures of different sizes are scaled; None if equal."""
+    from PIL import Image
+
+    sizes = set()
+    for path in paths:
+        with Image.open(root / path) as picture:  # reads the header only
+            sizes.add(picture.size)
+    return None if len(sizes) == 1 else tuple(map(int, np.median(list(sizes), axis=0)[::-1]))
+
+
+def check_digests(root, stimuli, digest):
+    """Refuse pictures that changed since they were indexed."""
+    for path, known in zip(stimuli["path"], stimuli["sha256"], strict=True):
+        if digest(root / path) != known:
+            raise UserError(f"{root / path} is not the picture that was indexed: run again")

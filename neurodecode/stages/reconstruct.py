@@ -1,0 +1,99 @@
+"""Reconstruct: from predicted image tokens to pictures, every sample kept.
+
+Where a row has several samples, one is chosen by the brain alone: the picture whose own embedding
+is nearest to the embedding decoded from the brain. The true picture has no part in it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurodecode.core.build import build
+from neurodecode.core.seeds import child_seed
+from neurodecode.core.stage import stage
+from neurodecode.weights import named_folders
+
+POLICY = "cosine of the picture's own embedding to the one decoded from the brain"
+
+
+@dataclass(frozen=True)
+class ReconstructConfig:
+    """Which generator, and how it begins; conf/stage/reconstruct.yaml explains each key."""
+
+    generator: dict
+    target: dict
+    strength: float = 0.9
+    start_from: tuple[str, ...] = ("model", "ridge", "shuffled")
+    batch: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must lie in [0, 1], got {self.strength}")
+
+
+@stage(
+    "reconstruct",
+    config=ReconstructConfig,
+    inputs=("predict",),
+    each="subject",
+    external=lambda config: [*named_folders(config.generator), *named_folders(config.target)],
+)
+def run(config, inputs, out):
+    subject = inputs.each
+    generator, target = build(config.generator), build(config.target)
+    conditions = [c["name"] for c in inputs.json("predict", "conditions.json")]
+    for condition in conditions:
+        if f"{condition}/tokens.npy" not in inputs.files("predict"):
+            continue
+        samples = inputs.table("predict", f"{condition}/samples.tsv")
+        pictures = resumed(
+            out.work / f"{condition}.npy",
+            lambda c=condition, s=samples: generate(config, inputs, generator, c, s, subject),
+        )
+        out.save_array(f"{condition}/pictures.npy", pictures)
+        decoded = inputs.array("predict", f"{condition}/pooled.npy")
+        out.save_table(f"{condition}/samples.tsv", chosen(samples, pictures, decoded, target))
+    out.save_json("selection.json", {"policy": POLICY, "uses_true_picture": False})
+
+
+def generate(config, inputs, generator, condition, samples, subject):
+    """Generate one condition's pictures; a row's noise depends on its name and sample alone."""
+    pairs = zip(samples["row_id"], samples["sample"], strict=True)
+    seeds = [child_seed(config.seed, "picture", row, sample) for row, sample in pairs]
+    tokens = inputs.array("predict", f"{condition}/tokens.npy")
+    start = None
+    if condition in config.start_from and config.strength < 1:
+        rows = samples.groupby("row_id", sort=False).ngroup().to_numpy()
+        start = inputs.array("predict", f"{condition}/blurry.npy")[rows]
+    return generator.generate(tokens, seeds, start, config.strength, config.batch)
+
+
+def chosen(samples, pictures, decoded, target):
+    """Add `evidence` and `chosen` to a table of samples; ties go to the first sample.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Columns row_id, sample; rows in the order of `decoded`.
+    pictures : ndarray of uint8, shape (n_samples, h, w, 3)
+    decoded : ndarray, shape (n_rows, dim)
+        Unit rows, decoded from the brain.
+    target : neurodecode.contrastive.targets.Target
+    """
+    row = samples.groupby("row_id", sort=False).ngroup()
+    evidence = np.einsum("sd,sd->s", target.pictures(pictures)[0], decoded[row.to_numpy()])
+    table = samples.assign(evidence=evidence)
+    best = table.groupby(row)["evidence"].idxmax()
+    return table.assign(chosen=table.index.isin(best))
+
+
+def resumed(path, compute):
+    """Compute an array once, also across kills."""
+    import os
+
+    if not path.is_file():
+        partial = path.with_suffix(".part.npy")
+        np.save(partial, compute(), allow_pickle=False)
+        os.replace(partial, path)
+    return np.load(path, allow_pickle=False)

@@ -1,0 +1,176 @@
+"""Reconstruct: each row by its own seed, every sample kept, the choice made by the brain alone."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neurodecode.core.runner import run_stage
+from neurodecode.core.seeds import child_seed
+from neurodecode.core.views import read_table
+from neurodecode.stages import reconstruct
+from tests.data.small_study import write_tsv
+
+ROWS, SAMPLES = ["r0", "r1", "r2"], [3, 1, 2]
+PAIRS = [(row, k) for row, n in zip(ROWS, SAMPLES, strict=True) for k in range(n)]
+CALLS = []
+
+
+class Painter:
+    """Paints the first three numbers of the first token as a colour, plus what the seed says."""
+
+    def __init__(self, brightness: float = 0.0):
+        self.brightness = brightness
+
+    def generate(self, tokens, seeds, start, strength, batch):
+        """One colour per row."""
+        CALLS.append((len(tokens), None if start is None else start[:, 0, 0, 0], strength, batch))
+        colour = np.asarray(tokens)[:, 0, :3] + self.brightness
+        speck = np.array([[s % 7, 0, 0] for s in seeds])
+        flat = np.clip(colour + speck, 0, 255).astype(np.uint8)
+        return np.broadcast_to(flat[:, None, None], (len(flat), 8, 8, 3)).copy()
+
+
+class Eye:
+    """Embeds a picture as its mean colour."""
+
+    def pictures(self, pictures: np.ndarray) -> tuple:
+        """Unit rows, and no tokens."""
+        mean = pictures.mean(axis=(1, 2)) + 1e-9
+        return mean / np.linalg.norm(mean, axis=1, keepdims=True), None
+
+
+CONFIG = {
+    "generator": {"_target_": f"{__name__}.Painter"},
+    "target": {"_target_": f"{__name__}.Eye"},
+    "start_from": ["model"],
+    "seed": 5,
+}
+
+
+@pytest.fixture
+def predicted(tmp_path, artifact):
+    """predict's artifact of one subject: two conditions with tokens and one without."""
+    folder, rng = tmp_path / "predict", np.random.default_rng(0)
+    for name in ("model", "shuffled"):
+        (folder / name).mkdir(parents=True)
+        tokens = rng.uniform(50, 200, (len(PAIRS), 2, 4)).astype(np.float32)
+        np.save(folder / name / "tokens.npy", tokens)
+        pooled = rng.uniform(0, 1, (3, 3))
+        np.save(folder / name / "pooled.npy", pooled / np.linalg.norm(pooled, axis=1)[:, None])
+        blurry = np.arange(3.0, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 3))
+        np.save(folder / name / "blurry.npy", blurry)
+        write_tsv(
+            folder / name / "samples.tsv",
+            {"row_id": [r for r, _ in PAIRS], "sample": [k for _, k in PAIRS]},
+        )
+    names = ["model", "shuffled", "mean"]
+    (folder / "conditions.json").write_text(json.dumps([{"name": n} for n in names]))
+    return artifact(folder)
+
+
+@pytest.fixture
+def made(store, predicted):
+    """``made(config)``: the artifact of sub-01."""
+
+    def make(**config):
+        CALLS.clear()
+        upstream = {"predict": {"sub-01": predicted}}
+        return run_stage(reconstruct.run, CONFIG | config, upstream, store, each="sub-01")
+
+    return make
+
+
+def pictures(found, condition="model"):
+    return np.load(found.path(f"{condition}/pictures.npy"))
+
+
+def test_every_sample_is_kept_with_the_noise_of_its_row_and_number(made, predicted):
+    found = made()
+    tokens = np.load(predicted.path("model/tokens.npy"))
+    seeds = [child_seed(5, "picture", row, k) for row, k in PAIRS]
+    expected = Painter().generate(tokens, seeds, None, 1.0, 1)
+    assert np.array_equal(pictures(found), expected)
+    assert {n for n in found.files if n.endswith("pictures.npy")} == {
+        "model/pictures.npy",
+        "shuffled/pictures.npy",
+    }
+
+
+def test_the_sample_nearest_to_the_decoded_embedding_is_chosen(made, predicted):
+    table = read_table(made().path("model/samples.tsv"))
+    assert list(zip(table["row_id"], table["sample"], strict=True)) == PAIRS
+    eye = Eye().pictures(pictures(made()))[0]
+    decoded = np.load(predicted.path("model/pooled.npy"))
+    cosine = np.array([eye[i] @ decoded[ROWS.index(row)] for i, row in enumerate(table["row_id"])])
+    assert np.allclose(table["evidence"], cosine)
+    assert table.groupby("row_id")["chosen"].sum().tolist() == [1, 1, 1]
+    for _, rows in table.groupby("row_id"):
+        assert rows.loc[rows["chosen"], "evidence"].item() == rows["evidence"].max()
+
+
+def test_the_choice_says_that_it_never_saw_the_true_picture(made):
+    policy = json.loads(made().path("selection.json").read_text())
+    assert policy["uses_true_picture"] is False
+
+
+def test_equal_evidence_goes_to_the_first_sample():
+    samples = pd.DataFrame({"row_id": ["a", "a", "b"], "sample": [0, 1, 0]})
+    same = np.full((3, 4, 4, 3), 100, np.uint8)
+    table = reconstruct.chosen(samples, same, np.eye(3)[:2], Eye())
+    assert table["chosen"].tolist() == [True, False, True]
+
+
+def test_only_the_named_conditions_begin_from_their_blurry_picture(made):
+    made()
+    (n, start, strength, _), (_, none, _, _) = CALLS
+    assert n == len(PAIRS) and strength == 0.9 and none is None
+    assert start.tolist() == [0, 0, 0, 1, 2, 2]  # each sample from the picture of its row
+
+
+def test_pure_noise_begins_from_no_picture(made):
+    made(strength=1.0)
+    assert all(start is None for _, start, _, _ in CALLS)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"seed": 6},
+        {"generator": {"_target_": f"{__name__}.Painter", "brightness": 9.0}},
+    ],
+)
+def test_seed_and_generator_change_the_pictures(made, option):
+    assert not np.array_equal(pictures(made()), pictures(made(**option)))
+
+
+def test_the_batch_reaches_the_generator(made):
+    made(batch=3)
+    assert [batch for *_, batch in CALLS] == [3, 3]
+
+
+def test_a_condition_that_was_finished_before_a_kill_is_not_painted_again(made, monkeypatch):
+    plain = Painter.generate
+    calls = []
+
+    def dies(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(Painter, "generate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        made()
+    found = made()
+    assert len(calls) == 3  # model once, shuffled twice
+    monkeypatch.setattr(Painter, "generate", plain)
+    fresh = made(strength=1.0)  # Painter ignores the start: the same pictures by another key
+    assert np.array_equal(pictures(found), pictures(fresh))
+    assert np.array_equal(pictures(found, "shuffled"), pictures(fresh, "shuffled"))
+
+
+def test_a_strength_out_of_range_is_refused(made):
+    with pytest.raises(ValueError, match=r"strength must lie in \[0, 1\]"):
+        made(strength=1.2)
