@@ -46,19 +46,32 @@ class CategoryStudy:
     choices: dict = field(default_factory=dict)
     null: dict = field(default_factory=dict)
 
-    def name_blocks(self, condition, score, n_permutations, rng):
+    def name_blocks(self, score_of, n_permutations, rng_of, n_jobs=1, progress=iter):
         """Score every block by nested folds; p-values deal labels to the scores as they are.
 
         Parameters
         ----------
-        condition : str
-        score : callable (train, test) -> ndarray, shape (n_candidates, n_test, n_classes)
+        score_of : dict
+            Condition -> callable (train, test) -> ndarray (n_candidates, n_test, n_classes),
+            picklable.
         n_permutations : int
-        rng : numpy.random.Generator
+        rng_of : callable () -> numpy.random.Generator
+            In the same state each time: conditions share their deals.
+        n_jobs : int
+            Processes; the numbers do not depend on it.
+        progress : callable (iterable) -> iterable
         """
-        scores, chosen = nested_scores(score, self.labels, self.runs)
-        self.scores[condition], self.chosen[condition] = scores, chosen
+        from joblib import Parallel, delayed
+
+        calls = (delayed(nested_scores)(s, self.labels, self.runs) for s in score_of.values())
+        done = progress(Parallel(n_jobs=n_jobs, return_as="generator")(calls))
+        for condition, (scores, chosen) in zip(score_of, done, strict=True):
+            self.scores[condition], self.chosen[condition] = scores, chosen
+            self._deal(condition, n_permutations, rng_of())
+
+    def _deal(self, condition, n_permutations, rng):
         dealt = deal_labels(self.labels, self.runs, n_permutations, rng)
+        scores = self.scores[condition]
         for metric, measure in (("accuracy", top_hits), ("rank", ranks)):
             truths = range(self.n_classes)
             table = [measure(scores, np.full(len(scores), truth)) for truth in truths]

@@ -120,20 +120,24 @@ def _fill(config, out, study, subject, decoder, baselines, ways, embeddings):
     rng_of = lambda *names: child_rng(config.seed, *names, subject)
     prepared = ways[MODEL]
     targets = {MODEL: embeddings, RANDOM: rng_of(RANDOM).standard_normal(embeddings.shape)}
-    for name in (MODEL, RANDOM, NUISANCE):
-        towards = targets.get(name, embeddings)
-        score = partial(decoder.score, ways[name], labels=study.labels, embeddings=towards)
-        study.name_blocks(name, score, config.n_permutations, rng_of("dealt"))
-    for name, baseline in out.progress(baselines.items(), label=f"{subject} baselines"):
-        score = partial(baseline.score, prepared, labels=study.labels, n_classes=study.n_classes)
-        study.name_blocks(name, score, config.n_permutations, rng_of("dealt"))
+    score_of = {
+        name: partial(
+            decoder.score, ways[name], labels=study.labels, embeddings=targets.get(name, embeddings)
+        )
+        for name in (MODEL, RANDOM, NUISANCE)
+    }
+    about = {"labels": study.labels, "n_classes": study.n_classes}
+    score_of |= {name: partial(b.score, prepared, **about) for name, b in baselines.items()}
+    bar = partial(out.progress, total=len(score_of), label=f"{subject} conditions")
+    deals = partial(rng_of, "dealt")
+    study.name_blocks(score_of, config.n_permutations, deals, config.n_jobs, bar)
     if config.n_refits:
         anew = partial(_score_given, decoder, prepared, embeddings)
         bar = partial(out.progress, total=config.n_refits, label=f"{subject} dealt labels")
         study.refit(MODEL, anew, config.n_refits, rng_of("refits"), config.n_jobs, bar)
     names = child_rng(config.seed, "names")  # not the subject's: its null is pooled with others'
     orders = [names.permutation(study.n_classes) for _ in range(config.n_permutations)]
-    weigh = partial(decoder.weights, prepared, labels=study.labels, n_classes=study.n_classes)
+    weigh = partial(decoder.weights, prepared, **about)
     bar = partial(out.progress, label=f"{subject} unseen pairs")
     study.tell_unseen(weigh, targets, np.array(orders), bar)
 

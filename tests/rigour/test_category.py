@@ -19,7 +19,7 @@ def score_given(labels, train, test):
 def study():
     made = CategoryStudy(LABELS, RUNS, N_CLASSES)
     score = lambda train, test: score_given(LABELS, train, test)
-    made.name_blocks("model", score, 200, np.random.default_rng(0))
+    made.name_blocks({"model": score}, 200, lambda: np.random.default_rng(0))
     return made
 
 
@@ -64,8 +64,7 @@ def test_unseen_pairs_are_judged_with_names_permuted(study):
 
 
 def test_conditions_share_their_draws(study):
-    study.name_blocks(
-        "twin", lambda tr, te: score_given(LABELS, tr, te), 10, np.random.default_rng(9)
-    )
+    twin = lambda train, test: score_given(LABELS, train, test)
+    study.name_blocks({"twin": twin}, 10, lambda: np.random.default_rng(9))
     judge = lambda name: study.judged(name, 50, lambda: np.random.default_rng(4))["accuracy"]
     assert (judge("model").draws == judge("twin").draws).all()
