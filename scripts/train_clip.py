@@ -111,13 +111,13 @@ def patches(x):
 
 
 def retrieval(options) -> dict[str, float]:
-    """Top-1 both ways among 500 held-out scenes, mean over ten sets; equal captions are equal."""
-    scenes, pictures = rendered(5000, "held-out", options.workers)
+    """Top-1 both ways among 500 held-out scenes, mean over the sets; equal captions are equal."""
+    scenes, pictures = rendered(options.held_out, "held-out", options.workers)
     words, which = caption_table(scenes)
     target = OpenClipTarget(str(options.out))
     pooled, spoken = target.pictures(pictures)[0], target.texts(words)[which]
     hits = {"picture to caption": [], "caption to picture": []}
-    for first in range(0, 5000, 500):
+    for first in range(0, options.held_out, 500):
         rows = slice(first, first + 500)
         similarity, own = pooled[rows] @ spoken[rows].T, which[rows]
         hits["picture to caption"].append(np.mean(own[similarity.argmax(1)] == own))

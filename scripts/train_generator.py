@@ -42,6 +42,7 @@ def main():
     parser.add_argument("--drop", type=float, default=0.1, help="share of dropped conditions")
     parser.add_argument("--edges", type=float, default=2.0, help="weight of the edges' error")
     parser.add_argument("--compile", action="store_true", help="faster steps, a slower start")
+    parser.set_defaults(held_out=500)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     target = OpenClipTarget(options.clip, device=options.device)
@@ -85,8 +86,9 @@ def edge_energy(x):
     return across.square().mean(dim=(1, 2, 3)) + down.square().mean(dim=(1, 2, 3))
 
 
-def figures(options, n=500) -> dict:
-    """How well the true tokens of `n` held-out scenes become their pictures again."""
+def figures(options) -> dict:
+    """How well the true tokens of held-out scenes become their pictures again."""
+    n = options.held_out
     scenes, pictures = rendered(n, "held-out", options.workers)
     tokens = OpenClipTarget(options.clip).pictures(pictures)[1]
     generator = TokenGenerator(str(options.out), device=options.device)

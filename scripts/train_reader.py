@@ -34,7 +34,7 @@ def main():
     save_half(best.state_dict(), options.out / WEIGHTS)
     config = {"attributes": attributes, "widths": WIDTHS, "size_px": WIDTH_PX}
     (options.out / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    held_scenes, held_pictures = rendered(5000, "held-out", options.workers)
+    held_scenes, held_pictures = rendered(options.held_out, "held-out", options.workers)
     accuracy = AttributeReader(str(options.out)).accuracy(held_pictures, held_scenes)
     print(json.dumps({"held-out accuracy": accuracy}))
 

@@ -17,6 +17,7 @@ def arguments(about: str, **defaults) -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="folder to save the model in")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--scenes", type=int, default=200_000, help="pictures to train on")
+    parser.add_argument("--held-out", type=int, default=5000, help="pictures to judge it by")
     parser.add_argument("--workers", type=int, default=2, help="processes that paint them")
     parser.add_argument("--steps", type=int, default=defaults["steps"])
     parser.add_argument("--minutes", type=float, default=60.0, help="train no longer than this")
