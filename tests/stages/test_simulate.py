@@ -42,6 +42,6 @@ def test_a_recorded_study_leaves_it_out():
 def test_the_line_says_when_reliability_could_not_be_measured():
     subject = {"subject": "sub-01", "n_voxels": 5, "n_runs": 2, "n_trials": 9}
     lines = describe(
-        {"snr": 1.75, "signal": "full", "subjects": [subject | {"repeat_correlation": None}]}
+        {"snr": 1.35, "signal": "full", "subjects": [subject | {"repeat_correlation": None}]}
     )
     assert len(lines) == 1 and "not measured" in lines[0]
