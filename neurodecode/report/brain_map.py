@@ -85,7 +85,7 @@ def _write_heights(figure, display, cuts):
         text = f"z = {cut:.0f} mm" if i == 0 else f"{cut:.0f}"
         box = axes.ax.get_position()
         middle = (box.x0 + box.x1) / 2
-        figure.text(middle, 0.02, text.replace("-", "−"), fontsize=7, color="0.3", ha="center")
+        figure.text(middle, 0.02, text.replace("-", "−"), fontsize=9, color="0.3", ha="center")
 
 
 def _draw_scale(figure, low, high, cmap):
@@ -93,10 +93,10 @@ def _draw_scale(figure, low, high, cmap):
     from matplotlib.colors import Normalize
 
     width = figure.get_figwidth()
-    axes = figure.add_axes((1 - 0.55 / width, 0.2, 0.09 / width, 0.7))
+    axes = figure.add_axes((1 - 0.6 / width, 0.2, 0.09 / width, 0.7))
     bar = figure.colorbar(ScalarMappable(Normalize(low, high), cmap), cax=axes)
     bar.set_ticks([low, high], labels=[f"{v:.2g}".replace("-", "−") for v in (low, high)])
-    axes.tick_params(length=0, labelsize=7, labelcolor="0.3")
+    axes.tick_params(length=0, labelsize=9, labelcolor="0.3")
     bar.outline.set_visible(False)
 
 

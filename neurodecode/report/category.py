@@ -4,7 +4,7 @@ import numpy as np
 
 from neurodecode.core.seeds import child_rng
 from neurodecode.report.artifacts import array, table
-from neurodecode.report.figures import confusion, save
+from neurodecode.report.figures import as_png, as_svg, confusion
 from neurodecode.report.page import render
 from neurodecode.report.pictures import data_uri, svg_uri
 
@@ -31,10 +31,10 @@ def confusions(study):
     classes = table(study.inputs, "crossvalidate", "classes.tsv")
     if counts is None or classes is None:
         return None
-    svg, png = save(confusion(np.asarray(counts), list(classes["stimulus_id"])))
-    study.figures["confusions.png"] = png
+    drawn = confusion(np.asarray(counts), list(classes["stimulus_id"]))
+    study.figures["confusions.png"] = as_png(drawn)
     text = "Blocks of all subjects: rows were seen, columns are what the decoder named."
-    figure = {"svg": svg_uri(svg), "alt": "confusion matrix", "title": ""}
+    figure = {"svg": svg_uri(as_svg(drawn)), "alt": "confusion matrix", "title": ""}
     return render("figure.html.j2", figures=[figure], text=text, layout="figures")
 
 

@@ -21,15 +21,24 @@ _STYLE = {
 }
 
 
-def save(figure, dpi=200):
-    """Write a figure as (SVG text, PNG bytes), equal for equal figures."""
+def as_svg(figure):
+    """Write a figure as the text of an SVG file, equal for equal figures."""
     from matplotlib import rc_context
 
-    svg, png = io.StringIO(), io.BytesIO()
+    file = io.StringIO()
     with rc_context(_STYLE):
-        figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
-        figure.savefig(png, format="png", dpi=dpi, metadata={"Software": None})
-    return svg.getvalue(), png.getvalue()
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    return file.getvalue()
+
+
+def as_png(figure, dpi=200):
+    """Write a figure as the bytes of a PNG file, equal for equal figures."""
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    with rc_context(_STYLE):
+        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    return file.getvalue()
 
 
 def scores(rows, subjects, colours):
@@ -61,7 +70,7 @@ def scores(rows, subjects, colours):
             axes.hlines(y, mine["lo"], mine["hi"], color=colours[name], linewidth=1.4)
             size = 26 if name == "model" else 13
             axes.scatter(mine["value"], y, s=size, color=colours[name], zorder=3, linewidths=0)
-        _chance(axes, rows["chance"])
+        _chance(axes, rows, subjects)
         axes.set_yticks(range(len(subjects)), [_subject(s) for s in subjects])
         axes.set_ylim(len(subjects) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
@@ -88,24 +97,35 @@ def learning_curve(history):
 
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.6, 2.0), layout="constrained")
-        axes = figure.subplots()
+        axes, ends = figure.subplots(), {}
         for split, rows in history.groupby("split", sort=False):
             colour, label = _SPLITS.get(split, (INK, split))
             curve = rows.groupby("epoch")["value"].mean()
             axes.plot(curve.index, curve, color=colour, linewidth=1.5, label=label)
-            at = (curve.index[-1], curve.iloc[-1])
-            offset = {"textcoords": "offset points", "xytext": (4, 0), "va": "center"}
-            axes.annotate(label, at, color=colour, fontsize=7.5, **offset)
+            ends[label] = (curve.iloc[-1], curve.index[-1], colour)
+        _label_ends(axes, ends)
         axes.set_xlabel("epoch")
         axes.margins(x=0.02)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
-def _chance(axes, chance):
-    levels = chance.dropna().unique()
-    for level in levels:
-        axes.axvline(level, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+def _label_ends(axes, ends):
+    """Name each line at its end; names of lines that end close together are set apart."""
+    for place, label in enumerate(sorted(ends, key=ends.get)):
+        value, epoch, colour = ends[label]
+        up = 8 * (place - (len(ends) - 1) / 2)
+        offset = {"textcoords": "offset points", "xytext": (4, up), "va": "center"}
+        axes.annotate(label, (epoch, value), color=colour, fontsize=7.5, **offset)
+
+
+def _chance(axes, rows, subjects):
+    """Each subject's own chance level: of the model, or of whatever row there is."""
+    model = rows[rows["condition"] == "model"] if "model" in set(rows["condition"]) else rows
+    levels = model.drop_duplicates("subject").set_index("subject")["chance"].reindex(subjects)
+    y = np.arange(len(subjects))
+    dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
+    axes.vlines(levels, y - 0.5, y + 0.5, **dashed)
 
 
 def _subject(name):

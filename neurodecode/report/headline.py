@@ -6,6 +6,7 @@ from neurodecode.report.words import (
     condition_label,
     interval,
     metric_label,
+    metric_words,
     number,
     p_value,
     signed,
@@ -125,15 +126,22 @@ def _elsewhere(compared, metrics, metric, kinds):
     pooled = pooled if len(pooled) else compared[compared["metric"] != metric]
     lines = []
     for name in _others(compared, kinds, "baseline"):
-        rows = pooled[pooled["b"] == name]
-        label = condition_label(name)
-        told = {"b": f"{label} wins on", "a": f"the decoder is ahead of {label} on"}
-        for winner, text in told.items():
-            won = rows.loc[rows["winner"] == winner, "metric"].unique()
-            if len(won):
-                labels = [metric_label(m, _set_size(metrics, m)) for m in won]
-                lines.append(_sentence(f"{text} {', '.join(labels)}"))
-    return " ".join(lines)
+        rows = pooled[pooled["b"] == name].drop_duplicates("metric")
+        won = {winner: rows.loc[rows["winner"] == winner, "metric"] for winner in ("a", "b")}
+        if len(won["b"]):
+            labels = [_spoken(m, _set_size(metrics, m)) for m in won["b"]]
+            lines.append(f"{condition_label(name)} wins on {', '.join(labels)}")
+        if len(won["a"]):
+            what = f"{len(won['a'])} of the {len(rows)} other metrics"
+            lines.append(f"the decoder is ahead of {condition_label(name)} on {what}")
+    return " ".join(map(_sentence, lines))
+
+
+def _spoken(metric, set_size):
+    """A metric's label as it stands without its table."""
+    label, family = metric_label(metric, set_size), metric_words(metric)[1]
+    plain = family != "attributes" or label.startswith("attributes")
+    return label if plain else f"the attribute {label}"
 
 
 def _others(rows, kinds, kind):

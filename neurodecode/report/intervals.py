@@ -41,14 +41,15 @@ def axis_for(values):
     if low >= -0.2 and high <= 1.0:
         return Axis(0.0 if low >= 0 else -0.2, 1.0)
     pad = 0.06 * (high - low or abs(high) or 1.0)
-    return Axis(low - pad, high + pad)
+    return Axis(max(low - pad, 0.0) if low >= 0 else low - pad, high + pad)
 
 
 def symmetric_axis(values):
     """A scale for differences, with zero in its middle."""
     finite = [abs(float(v)) for v in values if v is not None and isfinite(v)]
     reach = max(finite, default=0.0) or 1.0
-    return Axis(-1.1 * reach, 1.1 * reach)
+    reach = min(1.1 * reach, 1.0) if reach <= 1 else 1.1 * reach
+    return Axis(-reach, reach)
 
 
 def interval_plot(rows, axis, chance=None, zero=False, what=""):

@@ -36,6 +36,11 @@ def svg_uri(text):
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
+def png_uri(file):
+    """Wrap the bytes of a PNG file as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(file).decode()
+
+
 def as_uint8(picture):
     """Round a float picture in [0, 1] to grey levels; uint8 passes."""
     picture = np.asarray(picture)

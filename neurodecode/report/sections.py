@@ -16,10 +16,10 @@ from neurodecode.report.artifacts import (
     unit,
 )
 from neurodecode.report.brain_map import brain_map
-from neurodecode.report.figures import learning_curve, save, scores
+from neurodecode.report.figures import as_png, as_svg, learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
-from neurodecode.report.pictures import svg_uri
+from neurodecode.report.pictures import png_uri, svg_uri
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -43,8 +43,8 @@ QUALITY = {  # figures of qc.json, and what they are called
     "tsnr": "tSNR",
     "moved_mm": "moved (mm a volume)",
 }
-CURVES = 6  # learning curves shown
-LOSS = {"total": "loss"}
+CURVES = 9  # learning curves shown
+LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
 
 def at_a_glance(study):
@@ -132,7 +132,7 @@ def brain(study):
     text = (
         "Axial slices of the analysed mask, left is left. Colour scale: 1st to 99th percentile. "
         "Repeat correlation is measured on training trials only. The ridge weights' norm is taken "
-        "over all targets, per standardised voxel."
+        "over all targets, per standardised voxel; white voxels were not selected."
     )
     return render("figure.html.j2", figures=maps, text=text, layout="figures")
 
@@ -239,7 +239,7 @@ def _brain_maps(study, subject):
     for word, cmap, values in _per_voxel(study, subject):
         title = f"{subject}: {word}"
         name = f"brain_{subject}_{word.replace(' ', '_')}"
-        svg = _keep(study, name, brain_map(mask, values, cmap))
+        svg = _keep_map(study, name, brain_map(mask, values, cmap))
         out.append({"svg": svg, "alt": f"brain map, {title}", "title": title})
     return out
 
@@ -271,10 +271,15 @@ def _flat(document, prefix=""):
 
 
 def _keep(study, name, figure):
-    """Remember a figure's PNG for the folder, return its SVG for the page."""
-    svg, png = save(figure)
-    study.figures[f"{name}.png"] = png
-    return svg_uri(svg)
+    """Remember a chart's PNG for the folder, return its SVG for the page."""
+    study.figures[f"{name}.png"] = as_png(figure)
+    return svg_uri(as_svg(figure))
+
+
+def _keep_map(study, name, figure):
+    """Remember a map's PNG for the folder, return it for the page too: voxels are pixels anyway."""
+    study.figures[f"{name}.png"] = png = as_png(figure)
+    return png_uri(png)
 
 
 def sections():

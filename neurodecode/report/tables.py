@@ -38,7 +38,8 @@ def score_table(metrics, subject, colours):
         axis = axis_for(rows[["value", "lo", "hi", "chance"]].to_numpy().ravel())
         lines = [
             _score_line(line, names, colours, axis)
-            for _, line in rows.groupby(["metric", rows["set_size"].fillna(-1)], sort=False)
+            for _, same in rows.groupby("metric", sort=False)
+            for _, line in same.groupby(-same["set_size"].fillna(-1))
         ]
         groups.append({"title": family, "ticks": axis_ticks(axis), "rows": lines})
     return {"conditions": _heads(names, colours), "groups": groups}

@@ -88,3 +88,15 @@ def test_without_comparisons_the_score_stands_beside_chance():
     assert headline(found)["sentence"] == (
         "Pixel correlation: .40 [.30, .50], chance .00, n = 50, p .001."
     )
+
+
+def test_every_other_metric_on_which_ridge_wins_is_named():
+    found = study()
+    compared = found.tables["comparisons.tsv"]
+    other = compared.assign(metric="attribute_shape")
+    pooled = (other["subject"] == "all") & (other["b"] == "ridge")
+    other.loc[pooled, ["difference", "lo", "hi"]] = BEHIND
+    found.tables["comparisons.tsv"] = pd.concat([compared, other])
+    scores = found.tables["metrics.tsv"]
+    found.tables["metrics.tsv"] = pd.concat([scores, scores.assign(metric="attribute_shape")])
+    assert headline(found)["elsewhere"] == "Ridge wins on the attribute shape."
