@@ -43,6 +43,7 @@ QUALITY = {  # figures of qc.json, and what they are called
     "tsnr": "tSNR",
     "moved_mm": "moved (mm a volume)",
 }
+RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
 CURVES = 9  # learning curves shown
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
@@ -214,10 +215,11 @@ def _ranked(study, made, originals):
     if scores is None:
         return None
     scores = scores[scores["condition"] == "model"]
-    metric = study.rank_metric or scores["metric"].iloc[0]
+    known = list(scores["metric"].unique())
+    metric = study.rank_metric or next((m for m in RANKED_BY if m in known), known[0])
     scores = scores[scores["metric"] == metric]
     if not len(scores):
-        raise ValueError(f"report.rank_metric={metric} has no scores per trial")
+        raise ValueError(f"report.rank_metric={metric} is not scored per trial, but {known}")
     better = scored(study.inputs, "metrics.tsv").set_index("metric")["better"].loc[[metric]].iloc[0]
     tabs = []
     for subject, one in made.items():

@@ -12,7 +12,7 @@ class ReportConfig:
 
     title: str | None = None
     headline_metric: str | None = None
-    rank_metric: str | None = "attribute_mean"
+    rank_metric: str | None = None
     n_gallery: int = 20
     seed: int = 0
     root: str = field(default="", metadata={"keyed": False})

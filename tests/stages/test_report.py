@@ -1,10 +1,12 @@
 """The report stage: sections follow from artifacts, numbers agree with the tables."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
+from neurodecode.core.store import Artifact, describe
 from tests.report.conftest import draw
 from tests.report.study import fabricate, fabricate_categories
 
@@ -85,6 +87,17 @@ def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
     study = fabricate(tmp_path / "study", n_subjects=1, n_samples=1)
     pages = [text_of(draw(tmp_path / f"out{s}", *study, seed=s, n_gallery=4)) for s in (0, 1)]
     assert pages[0] != pages[1]
+
+
+def test_pictures_without_attributes_are_ranked_by_pixels(light, tmp_path):
+    scores = pd.read_parquet(light[0][0]["evaluate"].path("per_trial.parquet"))
+    folder = tmp_path / "evaluate"
+    shutil.copytree(light[0][0]["evaluate"].folder, folder)
+    scores[scores["metric"] == "pixcorr"].to_parquet(folder / "per_trial.parquet", index=False)
+    manifest = light[0][0]["evaluate"].manifest | {"files": describe(folder)}
+    artifacts = light[0][0] | {"evaluate": Artifact(folder, manifest)}
+    html = text_of(draw(tmp_path / "out", artifacts, light[0][1]))
+    assert "worst test pictures by pixel correlation" in html
 
 
 def test_a_rank_metric_nobody_scored_is_refused(light, tmp_path):
