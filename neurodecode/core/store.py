@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,8 +141,8 @@ class Store:
         """
         manifest = manifest | {"files": describe(scratch)}
         write_json(scratch / MANIFEST, manifest)
-        for path in (p for p in scratch.rglob("*") if p.is_file()):
-            _flush(path)
+        with ThreadPoolExecutor(16) as pool:  # a disk waits for many files as long as for one
+            list(pool.map(_flush, (p for p in scratch.rglob("*") if p.is_file())))
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.rename(scratch, folder)

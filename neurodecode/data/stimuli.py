@@ -130,6 +130,22 @@ def stimulus_table(trials, shown, known, recipe: Recipe, root, digest):
     return stimuli[[*COLUMNS, *attributes]].reset_index(drop=True)
 
 
+def data_set_root(root, inputs):
+    """Return the folder of the data set: the one given, or the simulated study among the inputs.
+
+    Parameters
+    ----------
+    root : str
+        ``recipe.root``; empty for a study that this experiment simulates.
+    inputs : neurodecode.core.views.View
+    """
+    if root:
+        return Path(root).expanduser()
+    if not inputs.has("simulate"):
+        raise ValueError("recipe.root is empty and no study was simulated: give the BIDS folder")
+    return inputs.path("simulate", "bids/dataset_description.json").parent
+
+
 def load_pictures(root, paths, size=None):
     """Load pictures as one array.
 
