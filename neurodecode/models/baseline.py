@@ -1,7 +1,8 @@
 """The ever-present baseline: ridge regression of everything the network predicts, one per subject.
 
-Targets of thousands of correlated values (tokens, blurry pictures) are predicted by their leading
-principal components: as good, and a tenth of the time.
+Grids of thousands of correlated values (tokens, blurry pictures) are predicted by their leading
+principal components: as good, and a tenth of the time. Vectors (the embedding that is scored) are
+predicted value by value.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ def fit_baseline(
     groups : ndarray, shape (n_trials,)
         The run of each trial; penalties are chosen on left-out runs.
     n_components : int
-        Principal components of a target that has more values than that.
+        Principal components of targets with more than one axis per trial.
 
     Returns
     -------
@@ -63,11 +64,11 @@ def components(target: np.ndarray, n_components: int) -> tuple[np.ndarray, np.nd
     scores : ndarray, shape (n_rows, k)
     mean : ndarray, shape (n_values,)
     basis : ndarray, shape (k, n_values)
-        The identity where there are no more values than `n_components`.
+        The identity for vectors, and where there are no more values than `n_components`.
     """
     flat = np.asarray(target, np.float32).reshape(len(target), -1)
     mean = flat.mean(axis=0)
-    if flat.shape[1] <= n_components:
+    if target.ndim == 2 or flat.shape[1] <= n_components:
         return flat - mean, mean, np.eye(flat.shape[1], dtype=np.float32)
     _, _, rows = np.linalg.svd(flat - mean, full_matrices=False)
     basis = rows[:n_components]

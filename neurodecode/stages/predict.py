@@ -30,9 +30,9 @@ class PredictConfig:
     averaging: str = "repeats"
     n_gallery: int = 20
     n_samples: int = 4
-    sampling_steps: int | None = 12
+    sampling_steps: int | None = 6
     eta: float = 1.0
-    guidance: float = 1.0
+    guidance: float = 2.0
     batch: int = 64
     seed: int = 0
     device: str = "cpu"

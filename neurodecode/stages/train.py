@@ -29,7 +29,7 @@ class TrainConfig:
     prior_batches: int = 20
     simulator_components: int = 200
     least_noise: float = 0.7
-    ridge_components: int = 128
+    ridge_components: int = 64
     seed: int = 0
     device: str = "cpu"
     checkpoint_every: int = field(default=5, metadata={"keyed": False})

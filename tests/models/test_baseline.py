@@ -1,6 +1,7 @@
 """The baseline predicts every target at once, large ones by their principal components."""
 
 import numpy as np
+import pytest
 
 from neurodecode.models.baseline import components, fit_baseline, predict_baseline
 
@@ -23,14 +24,15 @@ def test_planted_linear_targets_are_recovered_in_their_own_shapes():
 
 def test_components_are_orthonormal_and_keep_the_most_variance():
     y = np.random.default_rng(0).standard_normal((50, 10)) * np.linspace(3, 0.1, 10)
-    scores, mean, basis = components(y, 4)
+    scores, mean, basis = components(y.reshape(50, 2, 5), 4)
     np.testing.assert_allclose(basis @ basis.T, np.eye(4), atol=1e-5)
     lost = np.square(y - mean - scores @ basis).sum()
     singular = np.linalg.svd(y - y.mean(axis=0), compute_uv=False)
     np.testing.assert_allclose(lost, (singular[4:] ** 2).sum(), rtol=1e-4)
 
 
-def test_a_small_target_is_kept_as_it_is():
-    y = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+@pytest.mark.parametrize("shape", [(50, 30), (50, 1, 3)])
+def test_vectors_and_small_targets_are_kept_as_they_are(shape):
+    y = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     scores, mean, basis = components(y, 4)
-    np.testing.assert_allclose(mean + scores @ basis, y, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(mean + scores @ basis, y.reshape(50, -1), rtol=1e-5, atol=1e-6)

@@ -166,7 +166,7 @@ def test_predict_keeps_its_contract(study, trained, tmp_path, artifact):
 def test_tokens_of_the_model_are_closer_to_the_truth_than_without_a_brain(
     study, trained, tmp_path, artifact
 ):
-    folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=1)
+    folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=1, guidance=1.0)
     truth = np.load(folder / "true_features" / "tokens.npy")
     error = {
         c: np.square(np.load(folder / c / "tokens.npy") - truth).mean()
@@ -193,7 +193,7 @@ def test_every_option_of_predict_changes_what_it_says(study, trained, tmp_path, 
         "n_samples": 2,
         "sampling_steps": None,
         "eta": 0.0,
-        "guidance": 2.0,
+        "guidance": 4.0,
         "seed": 1,
     }
     for option, value in options.items():
