@@ -61,10 +61,8 @@ class CategoryStudy:
             Processes; the numbers do not depend on it.
         progress : callable (iterable) -> iterable
         """
-        from joblib import Parallel, delayed
-
-        calls = (delayed(nested_scores)(s, self.labels, self.runs) for s in score_of.values())
-        done = progress(Parallel(n_jobs=n_jobs, return_as="generator")(calls))
+        calls = [(nested_scores, s, self.labels, self.runs) for s in score_of.values()]
+        done = progress(_side_by_side(calls, n_jobs))
         for condition, (scores, chosen) in zip(score_of, done, strict=True):
             self.scores[condition], self.chosen[condition] = scores, chosen
             self._deal(condition, n_permutations, rng_of())
@@ -85,19 +83,16 @@ class CategoryStudy:
         score_given : callable (labels, train, test) -> scores, picklable
         n_refits : int
         rng : numpy.random.Generator
-        n_jobs : int
-            Processes; the numbers do not depend on it.
-        progress : callable (iterable) -> iterable
+        n_jobs, progress
+            As in :meth:`name_blocks`.
         """
-        from joblib import Parallel, delayed
-
         dealt = deal_labels(self.labels, self.runs, n_refits, rng)
-        calls = (delayed(_named_anew)(score_given, labels, self.runs) for labels in dealt)
-        done = progress(Parallel(n_jobs=n_jobs, return_as="generator")(calls))
+        calls = [(_named_anew, score_given, labels, self.runs) for labels in dealt]
+        done = progress(_side_by_side(calls, n_jobs))
         values = np.array(list(done)).reshape(-1, 2)
         self.null[condition, "accuracy"], self.null[condition, "rank"] = values.T
 
-    def tell_unseen(self, weigh, targets, orders, progress=iter):
+    def tell_unseen(self, weigh, targets, orders, n_jobs=1, progress=iter):
         """Choose between two unseen categories, for all pairs; permute the names.
 
         Parameters
@@ -108,12 +103,14 @@ class CategoryStudy:
             Condition -> embeddings, (n_classes, dim).
         orders : ndarray of int, shape (n_orders, n_classes)
             Which category gets which embedding, for the null.
-        progress : callable (iterable) -> iterable
+        n_jobs, progress
+            As in :meth:`name_blocks`.
         """
         orders = np.concatenate([[np.arange(self.n_classes)], orders])
         nulls = {name: [] for name in targets}
-        for pair in progress(all_pairs(self.n_classes)):
-            found = pair_weights(weigh, self.labels, self.runs, pair)
+        pairs = all_pairs(self.n_classes)
+        calls = [(pair_weights, weigh, self.labels, self.runs, pair) for pair in pairs]
+        for pair, found in zip(pairs, progress(_side_by_side(calls, n_jobs)), strict=True):
             for name, embeddings in targets.items():
                 margins = choices(found, self.labels, embeddings, orders)
                 hits, both = right(margins), matched(margins, self.runs[found.rows])
@@ -162,6 +159,21 @@ class CategoryStudy:
         counts = np.zeros((self.n_classes, self.n_classes), dtype=np.int64)
         np.add.at(counts, (self.labels, self.scores[condition].argmax(axis=1)), 1)
         return counts
+
+
+def _side_by_side(calls, n_jobs):
+    """Call ``(function, *arguments)`` in processes; yield the results in order."""
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs, return_as="generator")(delayed(_one_thread)(*call) for call in calls)
+
+
+def _one_thread(function, *arguments):
+    """Matrices of some hundred rows gain nothing from threads, and lose much on busy cores."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        return function(*arguments)
 
 
 def _named_anew(score_given, labels, runs):

@@ -22,6 +22,7 @@ from neurodecode.core.stage import stage
 from neurodecode.models.prepared import Prepared
 from neurodecode.rigour import category_tables as tables
 from neurodecode.rigour.category import CategoryStudy
+from neurodecode.rigour.zero_shot import all_pairs
 from neurodecode.signal.by_run import centre_by_run, zscore_by_run
 
 BRAIN = "brain"  # the whole mask of preprocess, beside its regions
@@ -138,8 +139,10 @@ def _fill(config, out, study, subject, decoder, baselines, ways, embeddings):
     names = child_rng(config.seed, "names")  # not the subject's: its null is pooled with others'
     orders = [names.permutation(study.n_classes) for _ in range(config.n_permutations)]
     weigh = partial(decoder.weights, prepared, **about)
-    bar = partial(out.progress, label=f"{subject} unseen pairs")
-    study.tell_unseen(weigh, targets, np.array(orders), bar)
+    bar = partial(
+        out.progress, total=len(all_pairs(study.n_classes)), label=f"{subject} unseen pairs"
+    )
+    study.tell_unseen(weigh, targets, np.array(orders), config.n_jobs, bar)
 
 
 def _score_given(decoder, prepared, embeddings, labels, train, test):
