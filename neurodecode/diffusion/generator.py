@@ -90,10 +90,10 @@ class TokenGenerator:
 
         noise = torch.stack([self._noise(seed) for seed in seeds])
         if start is not None:
-            start = torch.from_numpy(np.ascontiguousarray(start, np.float32)).permute(0, 3, 1, 2)
+            start = torch.from_numpy(np.array(start, np.float32, order="C")).permute(0, 3, 1, 2)
             start = start.to(self.device)
         pictures = self._pipeline(
-            torch.from_numpy(np.ascontiguousarray(tokens, np.float32)).to(self.device),
+            torch.from_numpy(np.array(tokens, np.float32, order="C")).to(self.device),
             noise.to(self.device),
             start,
             strength,
