@@ -30,7 +30,7 @@ class PredictConfig:
     averaging: str = "repeats"
     n_gallery: int = 20
     n_samples: int = 4
-    sampling_steps: int | None = 6
+    sampling_steps: int | None = 12
     eta: float = 1.0
     guidance: float = 2.0
     batch: int = 64
