@@ -41,13 +41,13 @@ class TokenBasis(nn.Module):
     def fit(self, tokens: Tensor) -> None:
         """Learn the components from clean tokens of training stimuli (n, n_tokens, dim)."""
         flat = tokens.flatten(1).double()
-        _, singular, rows = torch.linalg.svd(flat, full_matrices=False)
-        variance = singular**2 / len(flat)
-        k = min(self.components.shape[1], len(rows))
+        variance, components = principal_components(flat, self.components.shape[1])
+        k = len(variance)
         # With fewer stimuli than components the last components are zero vectors of variance 0.
-        self.components.zero_()[:, :k] = rows[:k].T
-        self.variance.zero_()[:k] = variance[:k]
-        self.rest.copy_(variance[k:].sum() / (flat.shape[1] - k))
+        self.components.zero_()[:, :k] = components
+        self.variance.zero_()[:k] = variance
+        left = flat.square().sum() / len(flat) - variance.sum()
+        self.rest.copy_(left.clamp(min=0) / (flat.shape[1] - k))
 
     def project(self, tokens: Tensor) -> Tensor:
         """Components of tokens, shape (n, n_components)."""
@@ -56,6 +56,19 @@ class TokenBasis(nn.Module):
     def expand(self, scores: Tensor) -> Tensor:
         """Tokens with these components and nothing else, shape (n, n_tokens, dim)."""
         return (scores @ self.components.T).unflatten(1, self.shape)
+
+
+def principal_components(flat: Tensor, n_components: int) -> tuple[Tensor, Tensor]:
+    """Variances, largest first, and unit directions (n_values, k) of float64 rows with mean 0.
+
+    From the smaller of the two inner products: a tenth of the time of all singular vectors.
+    """
+    n, size = flat.shape
+    power, vectors = torch.linalg.eigh(flat @ flat.T if n < size else flat.T @ flat)
+    power, vectors = power.flip(0)[:n_components], vectors.flip(1)[:, :n_components]
+    there = power > 1e-10 * power[0]  # what is left is rounding
+    power, vectors = power[there], vectors[:, there]
+    return power / n, (flat.T @ vectors / power.sqrt() if n < size else vectors)
 
 
 class LinearDenoiser(nn.Module):

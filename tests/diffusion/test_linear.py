@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from neurodecode.diffusion.linear import BrainSimulator, LinearDenoiser, TokenBasis, slope
+from neurodecode.diffusion.linear import (
+    BrainSimulator,
+    LinearDenoiser,
+    TokenBasis,
+    principal_components,
+    slope,
+)
 
 
 def gaussian_study(n, noise, seed):
@@ -51,7 +57,16 @@ def test_fewer_stimuli_than_components_leave_the_rest_empty():
     basis = TokenBasis(3, 4, 8)
     basis.fit(torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0)))
     assert basis.components[:, 5:].abs().max() == 0 and basis.variance[5:].max() == 0
-    assert basis.rest == 0
+    assert basis.rest < 1e-6
+
+
+@pytest.mark.parametrize("n", [8, 30])
+def test_principal_components_are_those_of_the_singular_value_decomposition(n):
+    flat = torch.randn(n, 12, generator=torch.Generator().manual_seed(0)).double()
+    variance, components = principal_components(flat, 5)
+    _, singular, rows = torch.linalg.svd(flat, full_matrices=False)
+    torch.testing.assert_close(variance, singular[:5] ** 2 / n)
+    torch.testing.assert_close((components.T @ rows[:5].T).abs(), torch.eye(5).double())
 
 
 def test_too_many_components_are_refused():
