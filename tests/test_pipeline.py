@@ -1,0 +1,62 @@
+"""The whole line, from nothing to a report, as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SMALL = [
+    "recipe=world_small",
+    "name=small",
+    "threads=1",
+    "device=cpu",
+    "train.decoder_training.n_epochs=4",
+    "train.prior_training.n_epochs=2",
+    "predict.n_gallery=5",
+    "evaluate.n_bootstrap=100",
+    "evaluate.n_permutations=100",
+]
+
+
+def run(folder, *overrides, store="store"):
+    own = [f"store={folder / store}", f"hydra.run.dir={folder / 'run'}"]
+    command = [sys.executable, "-m", "neurodecode.cli", "run", *overrides, *own]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.slow
+def test_a_small_study_goes_from_nothing_to_a_report_and_is_found_again(tmp_path):
+    first = run(tmp_path, *SMALL)
+    assert first.returncode == 0, first.stderr
+    figures = (tmp_path / "run" / "figures.json").read_bytes()
+    scores = json.loads(figures)["metrics"]
+    conditions = {row["condition"] for row in scores}
+    assert {"model", "ridge", "shuffled", "prior_only", "true_features"} <= conditions
+    assert "<html" in (tmp_path / "run" / "report.html").read_text()[:300]
+    top1 = {
+        row["condition"]: row["value"]
+        for row in scores
+        if (row["subject"], row["metric"], row["set_size"]) == ("all", "brain_to_image_top1", 60)
+    }
+    assert top1["model"] > 5 * top1["shuffled"] and top1["true_features"] == 1
+
+    again = run(tmp_path, *SMALL)
+    assert "computed" not in again.stdout and "▸" not in again.stdout
+    assert (tmp_path / "run" / "figures.json").read_bytes() == figures
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trian.batch=3"], "trian"),
+        (["train.batch=three"], "train.batch: expected a whole number, got 'three'"),
+        (["subjects=sub-01"], r"expected a list such as [sub-01]"),
+        (["recipe=bids", "recipe.root=/nowhere/at/all"], "/nowhere/at/all"),
+    ],
+)
+def test_a_mistake_ends_with_one_message_and_no_traceback(tmp_path, overrides, message):
+    done = run(tmp_path, *overrides)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
