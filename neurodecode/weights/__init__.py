@@ -50,5 +50,6 @@ def weights_folder(name: str) -> Path | None:
 def named_folders(node: dict | None) -> list[Path]:
     """List the local folders that a `_target_` node names: their bytes count in a stage's key."""
     values = [v for k, v in (node or {}).items() if isinstance(v, str) and k != "_target_"]
-    found = [weights_folder(v) for v in values if v.startswith((_PREFIX, "/", ".", "~")) or "/" in v]
+    local = (_PREFIX, "/", ".", "~")
+    found = [weights_folder(v) for v in values if v.startswith(local) or "/" in v]
     return [folder for folder in found if folder is not None]
