@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 PACKAGE = "neurodecode"
+ROOT = Path(__file__).parents[1]
 # The kernel's plumbing moves files about; of core only these decide numbers.
 NUMERIC_CORE = ("neurodecode.core.seeds", "neurodecode.core.views")
 ASSETS = {".html", ".css", ".js", ".json", ".j2"}
@@ -45,8 +46,14 @@ def moved(old, new):
 
 @functools.cache
 def _source(name):
+    """Return the file of a module without importing it (or its parents, which may be heavy)."""
+    package, *parts = name.split(".")
+    if package == PACKAGE:
+        stem = ROOT.joinpath(*parts)
+        places = (Path(f"{stem}.py"), stem / "__init__.py")
+        return next((p for p in places if p.is_file()), None)
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)  # a target of somebody else's: imported already
     except (ImportError, ValueError):
         return None
     is_python = spec is not None and spec.origin and spec.origin.endswith(".py")
