@@ -48,8 +48,8 @@ def run(config, inputs, out):
         tables["tokens"] = standardise(tables["tokens"], statistics)
 
     ridge = {}
-    for subject in out.progress(subjects, label="ridge"):
-        fit = baseline(*train[subject], stimuli, tables, config.ridge_components)
+    fits = baselines(train, stimuli, tables, config.ridge_components)
+    for subject, fit in out.progress(fits, total=len(subjects), label="ridge"):
         ridge |= {f"{subject}/{name}": array for name, array in fit.items()}
 
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
@@ -104,14 +104,20 @@ def standardise(tokens, statistics):
     return (tokens - statistics["targets/tokens_mean"]) / statistics["targets/tokens_std"]
 
 
-def baseline(responses, trials, stimuli, tables, n_components):
-    """Fit ridge to every table for the trials of one subject."""
+def baselines(train, stimuli, tables, n_components):
+    """Fit ridge to every table for every subject: yields (subject, fit) in order."""
+    import scipy.linalg  # noqa: F401  (only libraries that are loaded already can be limited)
+    from threadpoolctl import threadpool_limits
+
     from neurodecode.models.baseline import fit_baseline
 
-    rows = stimuli.get_indexer(trials["stimulus_id"])
-    targets = {name: table[rows] for name, table in tables.items()}
-    groups = trials["session"].astype(str) + " " + trials["run"].astype(str)
-    return fit_baseline(responses, targets, groups.to_numpy(), n_components)
+    # One thread: two on a singular value decomposition of this size took six times as long.
+    with threadpool_limits(1, "blas"):
+        for subject, (responses, trials) in train.items():
+            rows = stimuli.get_indexer(trials["stimulus_id"])
+            targets = {name: table[rows] for name, table in tables.items()}
+            runs = trials["session"].astype(str) + " " + trials["run"].astype(str)
+            yield subject, fit_baseline(responses, targets, runs.to_numpy(), n_components)
 
 
 def as_rows(side, stimuli, device):
