@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neurodecode.core.build import check_targets, locate
+from neurodecode.core.build import build, check_targets, locate
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model", "loss", "aligner")
@@ -28,3 +28,9 @@ def test_every_line_of_a_choice_is_explained(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# @package ") and lines[1].startswith("# ")
     assert all("#" in line for line in lines[2:] if not line.startswith("_target_"))
+
+
+def test_the_generator_lies_on_the_device_asked_for():
+    node = yaml.safe_load((CONF / "generator" / "shipped.yaml").read_text())
+    generator = build(node | {"device": "meta"})  # torch's device without memory
+    assert {p.device.type for p in generator._pipeline.transformer.parameters()} == {"meta"}

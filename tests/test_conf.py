@@ -88,3 +88,19 @@ def test_every_published_number_of_a_stage_depends_on_the_seed_only_through_conf
     config = composed("seed=7")
     seeds = {n: config[n]["seed"] for n in config["stages"] if "seed" in config[n]}
     assert set(seeds.values()) == {7}, seeds
+
+
+def test_the_seed_and_the_subjects_reach_the_study():
+    config = composed("seed=7", "subjects=[sub-02]")
+    assert config["simulate"]["study"]["seed"] == 7
+    assert config["index"]["recipe"]["subjects"] == ["sub-02"]
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_the_name_is_that_of_the_run_folder(name):
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(Path(CONF).absolute()), version_base="1.3"):
+        hydra = compose("config", overrides=[f"name={name}"], return_hydra_config=True).hydra
+    assert hydra.run.dir.startswith(f"runs/{name}/")
+    assert hydra.sweep.dir.startswith(f"runs/{name}/sweep_")

@@ -76,6 +76,14 @@ def test_killed_and_resumed_equals_not_killed_bit_for_bit(tmp_path, kill_at, sel
     assert same(resumed, whole) and resumed_history == history
 
 
+@pytest.mark.parametrize("every, saved", [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 4, 6]), (4, [4])])
+def test_a_state_is_saved_every_so_many_epochs(tmp_path, monkeypatch, every, saved):
+    epochs = []
+    monkeypatch.setattr(Run, "save", lambda run, path: epochs.append(run.epoch))
+    trained(Plan(n_epochs=6), checkpoint=tmp_path / "state.pt", checkpoint_every=every)
+    assert epochs == saved
+
+
 @pytest.mark.slow
 def test_a_training_process_killed_by_the_system_resumes_to_the_same_weights(tmp_path):
     program = textwrap.dedent(
@@ -116,6 +124,15 @@ def test_the_best_epoch_is_kept_when_validation_gets_worse():
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), seen[1], strict=True))
 
 
+def test_the_best_epoch_is_kept_only_if_asked():
+    scores = {"best": iter([0.9, 0.1]), "last": iter([0.9, 0.1])}
+    best, last = (
+        fit(network(), batches, loss, lambda *_, s=said: {"score": next(s)}, Plan(2, select=select))
+        for select, said in scores.items()
+    )
+    assert not same(best[0], last[0])
+
+
 def test_averaged_weights_are_the_mean_of_recent_ones():
     run = Run(nn.Linear(1, 1, bias=False), Plan(n_epochs=1, ema_decay=0.5))
     weight = run.model.weight
@@ -143,6 +160,7 @@ def test_biases_and_gains_do_not_decay():
 @pytest.mark.parametrize(
     "option, value",
     [
+        ("n_epochs", 3),
         ("learning_rate", 0.002),
         ("warmup", 0.5),
         ("weight_decay", 1.0),

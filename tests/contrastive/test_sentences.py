@@ -63,6 +63,19 @@ def test_the_batch_does_not_matter(folder):
     assert np.allclose(one.texts(TEXTS), all_at_once.texts(TEXTS), atol=1e-5)
 
 
+def test_no_more_than_a_batch_is_embedded_at_once(folder):
+    target, embedded = SentenceTarget(str(folder), batch=2), []
+    embed = target._embed
+    target._embed = lambda texts: embedded.append(len(texts)) or embed(texts)
+    target.texts(TEXTS)
+    assert embedded == [2, 1]
+
+
+def test_the_encoder_lies_on_the_device_asked_for(folder):
+    target = SentenceTarget(str(folder), device="meta")  # a device that every machine has
+    assert {p.device.type for p in target._model.parameters()} == {"meta"}
+
+
 def test_a_folder_may_ask_for_its_first_token(folder):
     (folder / "1_Pooling").mkdir()
     asks = {"word_embedding_dimension": 16, "pooling_mode_cls_token": True}

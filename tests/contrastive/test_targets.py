@@ -102,6 +102,38 @@ def test_a_picture_is_embedded_the_same_in_any_batch(clip, scenes):
         assert np.allclose(one, other, atol=1e-5)
 
 
+def test_no_more_than_a_batch_is_embedded_at_once(tiny, scenes):
+    target, embedded = OpenClipTarget(str(tiny), batch=4), []
+    forward = target._model.visual.forward_intermediates
+    target._model.visual.forward_intermediates = lambda rows, **how: (
+        embedded.append(len(rows)) or forward(rows, **how)
+    )
+    target.pictures(render(scenes)[:9])
+    assert embedded == [4, 4, 1]
+
+
+def test_pretrained_names_the_weights_of_a_named_model(tmp_path, scenes):
+    named = {part: dict(about) for part, about in TINY.items() if part != "embed_dim"}
+    named["text_cfg"] |= {"vocab_size": 49408}  # open_clip's own tokenizer: no file is needed
+    del named["text_cfg"]["hf_tokenizer_name"]
+    (tmp_path / "tiny-named.json").write_text(json.dumps({"embed_dim": 12} | named))
+    open_clip.add_model_config(tmp_path / "tiny-named.json")
+    pooled = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        torch.save(open_clip.create_model("tiny-named").state_dict(), tmp_path / "weights.pt")
+        torch.manual_seed(9)
+        target = OpenClipTarget("tiny-named", pretrained=str(tmp_path / "weights.pt"))
+        pooled.append(target.pictures(render(scenes)[:3])[0])
+    assert np.array_equal(pooled[0], pooled[1]) and not np.allclose(*pooled[1:], atol=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*meta parameter")
+def test_the_device_is_the_one_asked_for(tiny):
+    with pytest.raises(NotImplementedError, match="meta"):  # torch's device without memory
+        OpenClipTarget(str(tiny), device="meta")
+
+
 def test_the_shipped_model_finds_each_caption_among_forty(clip, scenes):
     similarity = clip.pictures(render(scenes))[0] @ clip.texts(captions(scenes)).T
     assert (similarity.argmax(axis=1) == np.arange(40)).all()  # its card says 1.000 among 500

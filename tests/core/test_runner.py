@@ -147,6 +147,24 @@ def test_a_new_subject_leaves_the_others_cached(toys, store):
     assert calls("toy_double") == ["sub-1", "sub-2", "sub-3"]
 
 
+def test_a_shorter_list_of_stages_makes_fewer_artifacts(toys, store):
+    assert set(run(store)[0]) == {"index", "double", "sum"}
+    assert set(run(store, stages=["toy_index", "toy_double"])[0]) == {"index", "double"}
+
+
+def test_only_the_subjects_asked_for_are_computed(toys, store):
+    assert total(run(store, subjects=["sub-2"])[0]) == "4"
+    assert calls("toy_double") == ["sub-2"]
+
+
+@pytest.mark.parametrize("other", [{"threads": 2}, {"device": "cuda"}])
+def test_another_device_or_number_of_threads_is_computed_anew(toys, store, other):
+    run(store)
+    pipeline = Pipeline(config(), store, HARDWARE | other)
+    pipeline.run()
+    assert {e["state"] for e in pipeline.events} == {"computed"}
+
+
 def test_a_damaged_file_is_noticed_and_computed_again(toys, store):
     artifacts, _ = run(store)
     damaged = artifacts["double"]["sub-2"].folder / "n.txt"

@@ -124,3 +124,33 @@ def test_broken_json_is_named(tmp_path):
     (tmp_path / "task-x_bold.json").write_text("{RepetitionTime: 2}")
     with pytest.raises(ValueError, match=r"task-x_bold.json is not valid JSON"):
         read_sidecars(find_runs(Recipe(**BARE), tmp_path)[0])
+
+
+def test_signals_lie_in_the_folder_and_end_as_the_recipe_says(tmp_path):
+    signals = ("func/sub-1_task-x_bold", "perf/sub-1_task-x_bold", "func/sub-1_task-x_cbv")
+    touch(tmp_path, "task-x_events.tsv", *(f"sub-1/{s}.nii.gz" for s in signals))
+    for signal, said in zip(signals, ({}, {"datatype": "perf"}, {"suffix": "cbv"}), strict=True):
+        (run,) = find_runs(Recipe(**BARE, **said), tmp_path)
+        assert run.bold == tmp_path / "sub-1" / f"{signal}.nii.gz"
+
+
+def test_another_pattern_finds_another_mask_and_no_pattern_none(tmp_path):
+    write_study(tmp_path, subjects=("sub-01",), n_runs=1)
+    found = lambda **patterns: find_runs(
+        Recipe(derivatives="derivatives/simulated", **patterns), tmp_path
+    )[0]
+    assert found().mask.name.endswith("_desc-brain_mask.nii.gz")
+    early = found(mask={"suffix": "mask", "desc": "early"})
+    assert early.mask.name.endswith("_desc-early_mask.nii.gz")
+    assert found(mask={}).mask is None and found(mask={}).confounds is not None
+    assert found(confounds={}).confounds is None
+
+
+def test_confounds_are_chosen_among_several_tables(tmp_path):
+    write_study(tmp_path, subjects=("sub-01",), n_runs=1)
+    name = "sub-01_task-scenes_run-01_desc-{}_timeseries.tsv"
+    touch(tmp_path, "derivatives/simulated/sub-01/func/" + name.format("denoised"))
+    for desc in ("confounds", "denoised"):
+        pattern = {"suffix": "timeseries", "desc": desc}
+        recipe = Recipe(derivatives="derivatives/simulated", confounds=pattern)
+        assert find_runs(recipe, tmp_path)[0].confounds.name == name.format(desc)

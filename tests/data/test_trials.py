@@ -87,3 +87,13 @@ def test_free_columns_stay_and_repeats_are_counted_over_runs(tmp_path):
 def test_the_category_stays_as_a_column(tmp_path):
     path = events(tmp_path, "1\t1\tface", header="onset\tduration\ttrial_type")
     assert read_events(path, CATEGORIES)["trial_type"].tolist() == ["face"]
+
+
+def test_the_recipe_names_the_column_of_pictures_and_what_is_no_trial(tmp_path):
+    rows = ["1\t1\ta.png\tc.png", "4\t1\tb.png\trest"]
+    path = events(tmp_path, *rows, header="onset\tduration\tleft\tright")
+    shown = lambda **said: read_events(path, Recipe(**said), 20)["shown"].tolist()
+    assert shown(stim_column="left") == ["a.png", "b.png"]
+    assert shown(stim_column="left", ignore=["a.png"]) == ["b.png"]
+    assert shown(stim_column="right") == ["c.png"]
+    assert shown(stim_column="right", ignore=[]) == ["c.png", "rest"]

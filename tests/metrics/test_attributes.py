@@ -44,6 +44,13 @@ def test_a_picture_is_read_the_same_in_any_batch(tiny, noise):
     assert all(np.allclose(one[name], other[name], atol=1e-5) for name in NAMES)
 
 
+def test_no_more_than_a_batch_is_read_at_once(tiny, noise):
+    reader, read = AttributeReader(str(tiny), batch=4), []
+    reader._network.register_forward_pre_hook(lambda network, given: read.append(len(given[0])))
+    reader.logits(noise)
+    assert read == [4, 4, 1]
+
+
 def test_accuracy_is_the_share_of_right_names(tiny, noise):
     reader = AttributeReader(str(tiny))
     truth = reader.read(noise)

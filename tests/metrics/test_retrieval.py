@@ -120,3 +120,14 @@ def test_a_picture_with_several_rows_is_retrieved_one_way_only():
 def test_impossible_sets_are_refused():
     with pytest.raises(ValueError, match="top 5 of 5 out of 9"):
         brain_to_image(np.eye(9), k=5, set_size=5)
+
+
+def test_hits_and_sets_are_those_asked_for():
+    rows = np.random.default_rng(10).normal(size=(12, 4))
+    asked = lambda **how: {(s.name, s.set_size) for s in Retrieval(**how)(rows, rows)}
+    assert {("brain_to_image_top2", 12), ("image_to_brain_top2", 6)} <= asked(
+        top=(2,), set_sizes=(6,)
+    )
+    assert asked(top=(2,), set_sizes=(6,)) - asked(top=(2,), set_sizes=()) == {
+        (f"{way}_top2", 6) for way in ("brain_to_image", "image_to_brain")
+    }

@@ -34,3 +34,10 @@ def test_a_subject_may_lack_a_whole_run_but_no_run_may_lack_a_class():
 def test_the_labels_do_not_depend_on_chance():
     a, b = (EachRunInTurn()(trials(), None, np.random.default_rng(i)) for i in range(2))
     assert (a == b).all()
+
+
+def test_the_column_of_classes_is_the_one_named():
+    table = trials().assign(hand=lambda t: np.where(t["run"] == "run-1", "left", "right"))
+    assert len(EachRunInTurn()(table, None, None)) == 12
+    with pytest.raises(ValueError, match="class 'left' of sub-01"):
+        EachRunInTurn("hand")(table, None, None)

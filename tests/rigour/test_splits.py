@@ -200,6 +200,15 @@ def test_runs_are_held_out_by_name():
         RunSplit(("run-1",), ("run-1",))(categories(), None, None)
 
 
+def test_runs_held_out_by_name_must_hold_every_class_if_asked():
+    trials = categories().assign(
+        trial_type=lambda t: np.where(t["run"] == "run-3", "rare", "often")
+    )
+    assert set(RunSplit(("run-3",))(trials, None, None)) == {"train", "test"}
+    with pytest.raises(ValueError, match="class 'often' of sub-01"):
+        RunSplit(("run-3",), class_column="trial_type")(trials, None, None)
+
+
 def test_leaving_one_run_out_tests_every_trial_once():
     trials = categories()
     folds = list(folds_by_run(trials, class_column="stimulus_id"))

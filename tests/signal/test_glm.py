@@ -85,14 +85,15 @@ def test_lss_is_nearer_to_the_truth_where_trials_overlap(run):
     assert right[1] > right[0] + 0.03
 
 
-def test_whitening_lowers_the_error_of_lsa_under_autocorrelation(run):
+@pytest.mark.parametrize("estimate", [lsa, lss])
+def test_whitening_lowers_the_error_under_autocorrelation(run, estimate):
     _, regressors, nuisance, betas = run
     rng = np.random.default_rng(8)
     noise = rng.standard_normal((N_VOLUMES, 400))
     for t in range(1, N_VOLUMES):
         noise[t] += 0.8 * noise[t - 1]
     far = regressors[:, ::5]  # few trials: residuals that can tell the noise
-    errors = [np.square(lsa(noise, far, nuisance, ar1)).mean() for ar1 in (False, True)]
+    errors = [np.square(estimate(noise, far, nuisance, ar1)).mean() for ar1 in (False, True)]
     assert errors[1] < 0.95 * errors[0]
 
 

@@ -157,6 +157,17 @@ def test_the_same_study_gives_the_same_bytes_whatever_the_processes(tmp_path, ar
     assert a.path("figures.json").read_bytes() == b.path("figures.json").read_bytes()
 
 
+def test_as_many_processes_are_asked_for_as_the_user_says(tmp_path, store, artifact, monkeypatch):
+    import joblib
+
+    asked, Parallel = [], joblib.Parallel
+    alone = lambda n_jobs, **how: asked.append(n_jobs) or Parallel(1, **how)
+    monkeypatch.setattr(joblib, "Parallel", alone)
+    made = folders(tmp_path, subjects=("sub-01",))
+    crossvalidated(made, store, artifact, n_jobs=7, n_refits=1)
+    assert asked == [7, 7, 7]  # conditions, dealt labels, unseen pairs
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -104,6 +104,31 @@ def test_the_batch_changes_nothing(store, study):
         assert one.path(name).read_bytes() == other.path(name).read_bytes()
 
 
+class Inverted(Colours):
+    """Sees negatives."""
+
+    def pictures(self, pictures: np.ndarray) -> tuple:
+        """Mean colours of the negative."""
+        return Colours.pictures(self, 255 - pictures)
+
+
+def test_another_target_gives_another_embedding(store, study):
+    root, index = study(["a"] * 7)
+    plain = embedded(store, root, index)
+    other = embedded(store, root, index, target={"_target_": f"{__name__}.Inverted"})
+    for name in ("pooled.npy", "tokens.npy"):
+        assert not np.allclose(load(plain, name), load(other, name), atol=0.01)
+
+
+def test_no_more_than_a_batch_of_pictures_is_in_memory(store, study, monkeypatch):
+    root, index = study(["a"] * 7)
+    at_once, plain = [], Colours.pictures
+    counted = lambda self, pictures: at_once.append(len(pictures)) or plain(self, pictures)
+    monkeypatch.setattr(Colours, "pictures", counted)
+    embedded(store, root, index, batch=3)
+    assert at_once == [3, 3, 1]
+
+
 def test_the_template_makes_the_sentence(store, study):
     root, index = study(list("aeiaeia"))
     found = embedded(store, root, index, text_template="eee {}")

@@ -312,6 +312,23 @@ def test_single_trials_share_their_stimulus(tmp_path, artifact, store):
     assert set(pick(table, metric="brain_to_image_top1", set_size=N)["chance"]) == {1 / N}
 
 
+def test_where_the_pictures_lie_changes_no_score(tmp_path, artifact):
+    write_study(tmp_path)
+    (tmp_path / "bids/dataset_description.json").write_text("{}")
+    upstream = {n: artifact(tmp_path / n) for n in ("index", "embed", "split")}
+    for name in ("preprocess", "predict", "reconstruct"):
+        upstream[name] = {s: artifact(tmp_path / name / s) for s in SUBJECTS}
+    recorded = CONFIG | {"root": str(tmp_path / "bids")}
+    before = run_stage(evaluate, recorded, upstream, Store(tmp_path / "a"))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "bids").rename(tmp_path / "made" / "bids")
+    with pytest.raises(FileNotFoundError):
+        run_stage(evaluate, recorded, upstream, Store(tmp_path / "b"))
+    upstream["simulate"] = artifact(tmp_path / "made")
+    after = run_stage(evaluate, CONFIG, upstream, Store(tmp_path / "c"))
+    assert after.path("figures.json").read_bytes() == before.path("figures.json").read_bytes()
+
+
 def test_a_stimulus_that_is_not_tested_is_refused(tmp_path, artifact, store):
     write_study(tmp_path / "s", pictures=False)
     table = read_table(tmp_path / "s/split/split.tsv")

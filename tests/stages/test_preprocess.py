@@ -1,4 +1,5 @@
 import json
+import threading
 
 import nibabel
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from neurodecode.core.errors import SealedError
 from neurodecode.core.runner import run_stage
 from neurodecode.core.stage import stage
+from neurodecode.core.store import Store
 from neurodecode.core.views import View, read_table
 from neurodecode.stages import index, preprocess
 from tests.data.small_study import PICTURES, mask_of_study, write_study
@@ -112,6 +114,31 @@ def test_how_many_runs_are_read_at_once_does_not_matter(study, store):
     second = made.preprocessed(n_jobs=3)
     assert second.folder == first.folder
     assert {n: f["sha256"] for n, f in second.files.items()} == before
+
+
+def test_runs_are_read_at_once_as_asked(study, monkeypatch):
+    made = study()
+    together, read = threading.Barrier(3, timeout=30), preprocess.reader.read_run
+
+    def waits(*arguments):
+        together.wait()  # for the other two runs: one at a time would never pass
+        return read(*arguments)
+
+    monkeypatch.setattr(preprocess.reader, "read_run", waits)
+    made.preprocessed(n_jobs=3)
+    assert not together.broken
+
+
+def test_derivatives_may_lie_elsewhere(study, tmp_path):
+    made = study(noise=0.5)
+    before = np.load(made.preprocessed().path("responses.npy"))
+    elsewhere = str((made.root / DERIVED).rename(tmp_path / "elsewhere"))
+    recipe = RECIPE | {"root": str(made.root), "derivatives": elsewhere}
+    made.index = run_stage(index.run, {"recipe": recipe}, {}, Store(tmp_path / "another store"))
+    with pytest.raises(FileNotFoundError):
+        made.preprocessed()
+    after = np.load(made.preprocessed(derivatives=elsewhere).path("responses.npy"))
+    assert (after == before).all()
 
 
 def test_quality_is_measured_on_training_rows_only(study):

@@ -41,6 +41,14 @@ class Eye:
         return mean / np.linalg.norm(mean, axis=1, keepdims=True), None
 
 
+class Contrary(Eye):
+    """Finds the nearest what `Eye` finds the farthest."""
+
+    def pictures(self, pictures: np.ndarray) -> tuple:
+        """The opposite rows."""
+        return -Eye.pictures(self, pictures)[0], None
+
+
 CONFIG = {
     "generator": {"_target_": f"{__name__}.Painter"},
     "target": {"_target_": f"{__name__}.Eye"},
@@ -108,6 +116,15 @@ def test_the_sample_nearest_to_the_decoded_embedding_is_chosen(made, predicted):
     assert table.groupby("row_id")["chosen"].sum().tolist() == [1, 1, 1]
     for _, rows in table.groupby("row_id"):
         assert rows.loc[rows["chosen"], "evidence"].item() == rows["evidence"].max()
+
+
+def test_the_target_is_who_chooses(made):
+    one = read_table(made().path("model/samples.tsv"))
+    other = made(target={"_target_": f"{__name__}.Contrary"})
+    two = read_table(other.path("model/samples.tsv"))
+    assert np.allclose(one["evidence"], -two["evidence"])
+    assert one.loc[:2, "chosen"].tolist() != two.loc[:2, "chosen"].tolist()
+    assert np.array_equal(pictures(made()), pictures(other))
 
 
 def test_the_choice_says_that_it_never_saw_the_true_picture(made):

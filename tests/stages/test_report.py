@@ -89,6 +89,27 @@ def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
     assert pages[0] != pages[1]
 
 
+def test_where_the_pictures_lie_changes_no_page_and_without_them_it_has_none(light, tmp_path):
+    moved = shutil.copytree(light[0][0]["simulate"].path("bids"), tmp_path / "moved")
+    assert text_of(draw(tmp_path / "out", *light[0], root=str(moved))) == light[1]
+    bare = text_of(draw(tmp_path / "bare", *light[0], root=str(tmp_path / "nowhere")))
+    assert 0 < bare.count("<img") < light[1].count("<img")
+
+
+def test_the_recipe_gives_the_page_its_name_and_its_facts(light, tmp_path):
+    index = light[0][0]["index"]
+    pages = {}
+    for name, facts in (("quokka", ""), ("quokka", "haxby2001")):
+        made = {"recipe": {"name": name, "facts": facts}}
+        artifacts = light[0][0] | {
+            "index": Artifact(index.folder, index.manifest | {"config": made})
+        }
+        pages[facts] = text_of(draw(tmp_path / f"out{facts}", artifacts, light[0][1]))
+    assert "<title>quokka" in pages[""] and "10.1126/science.1063736" not in pages[""]
+    assert "<title>quokka" not in pages["haxby2001"]
+    assert "10.1126/science.1063736" in pages["haxby2001"]
+
+
 def test_pictures_without_attributes_are_ranked_by_pixels(light, tmp_path):
     scores = pd.read_parquet(light[0][0]["evaluate"].path("per_trial.parquet"))
     folder = tmp_path / "evaluate"

@@ -1,0 +1,81 @@
+"""What the top of the configuration says reaches the pipeline: where, on what, with how many."""
+
+import os
+
+import pytest
+
+from neurodecode import cli
+from neurodecode.core import runner
+
+CONFIG = {
+    "name": "toy",
+    "store": "store",
+    "device": "cpu",
+    "threads": 1,
+    "train": {"device": "cpu"},
+}
+
+
+@pytest.fixture
+def given(tmp_path, monkeypatch):
+    """``given(device=…)``: what a run of this configuration hands to the pipeline."""
+
+    def run(found="cpu", **changes):
+        handed = {}
+
+        class Pipeline:
+            def __init__(self, config, store, hardware, run_folder):
+                handed.update(config=config, store=store.root, hardware=hardware)
+
+            def run(self):
+                handed["ran"] = True
+
+        monkeypatch.setattr(runner, "Pipeline", Pipeline)
+        monkeypatch.setattr(cli, "limit_threads", lambda n: handed.update(limit=n))
+        monkeypatch.setattr(cli, "resolve_device", lambda asked: found)
+        cli.run_composed(CONFIG | {"store": str(tmp_path / "store")} | changes, tmp_path)
+        return handed
+
+    return run
+
+
+def test_artifacts_are_kept_in_the_store_that_is_named(given, tmp_path):
+    for name in ("here", "there"):
+        assert given(store=str(tmp_path / name))["store"] == tmp_path / name
+
+
+def test_the_device_that_was_found_reaches_every_stage_and_the_key(given):
+    asked = {"device": "auto", "train": {"device": "auto"}, "embed": {"device": "cpu"}}
+    handed = given("cuda", **asked)
+    assert handed["hardware"]["device"] == "cuda"
+    assert handed["config"]["train"]["device"] == "cuda"
+    assert handed["config"]["embed"]["device"] == "cpu"  # a node that names its own keeps it
+
+
+def test_an_unknown_device_is_refused_and_the_cpu_is_always_there():
+    assert cli.resolve_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match="expected auto, cpu or cuda, got 'tpu'"):
+        cli.resolve_device("tpu")
+
+
+@pytest.mark.parametrize("threads, n", [(3, 3), (None, len(os.sched_getaffinity(0)))])
+def test_threads_are_limited_and_part_of_the_key(given, threads, n):
+    handed = given(threads=threads)
+    assert handed["limit"] == handed["hardware"]["threads"] == n
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_libraries_keep_to_their_threads(monkeypatch, request, n):
+    import torch
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    before = torch.get_num_threads()
+    request.addfinalizer(lambda: torch.set_num_threads(before))
+    names = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL")]
+    for name in names:
+        monkeypatch.setenv(name, "9")
+    with threadpool_limits():  # puts back what it found
+        cli.limit_threads(n)
+        assert {os.environ[name] for name in names} == {str(n)}
+        assert {pool["num_threads"] for pool in threadpool_info()} == {n}
+        assert torch.get_num_threads() == n
