@@ -93,8 +93,9 @@ def _files(subject, runs, timings, recipe, root, digest):
         kinds += [("roi", name, path) for name, path in r.rois.items()]
         for kind, name, path in kinds if r.subject == subject else ():
             if path is not None:
-                folder = "root" if path.is_relative_to(root) else "derivatives"
-                base = root if folder == "root" else derived
+                # Wherever the derivatives lie, inside the data set or not: the table is the same.
+                derivative = derived != root and path.is_relative_to(derived)
+                folder, base = ("derivatives", derived) if derivative else ("root", root)
                 place = {"folder": folder, "path": path.relative_to(base).as_posix()}
                 rows.append({"run": r.run, "kind": kind, "name": name, **place, "source": path})
                 rows[-1] |= timing if kind == "bold" else {}

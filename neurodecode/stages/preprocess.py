@@ -85,10 +85,10 @@ def run(config, inputs, out):
 
 def _locate(config, inputs, folder, path):
     """Return where a file of files.tsv lies on this machine."""
+    inside = Path(config.derivatives if folder == "derivatives" else "").expanduser() / path
     if not config.root:
-        return inputs.path("simulate", f"bids/{path}")
-    root = Path(config.root).expanduser()
-    return (root if folder == "root" else root / Path(config.derivatives).expanduser()) / path
+        return inputs.path("simulate", f"bids/{inside.as_posix()}")
+    return Path(config.root).expanduser() / inside
 
 
 def _mask(files):

@@ -35,7 +35,8 @@ def test_every_trial_and_every_file_of_a_study_is_listed(tmp_path, store):
     }
     signal = files[files["kind"] == "bold"]
     assert (signal["tr_s"] == 2.0).all() and (signal["n_volumes"] == 90).all()
-    assert all((tmp_path / "bids" / p).is_file() for p in files["path"])
+    folders = {"root": tmp_path / "bids", "derivatives": tmp_path / "bids/derivatives/simulated"}
+    assert all((folders[f.folder] / f.path).is_file() for f in files.itertuples())
 
 
 def test_a_data_set_that_moves_is_known_again_and_one_that_changes_is_not(tmp_path, store):
@@ -82,9 +83,12 @@ def test_categories_in_blocks_without_pictures(tmp_path, store):
 
 def test_derivatives_may_lie_outside_the_data_set(tmp_path, store):
     write_study(tmp_path / "bids")
+    inside = read_table(indexed(store, tmp_path / "bids").path("sub-01/files.tsv"))
     (tmp_path / "bids" / "derivatives" / "simulated").rename(tmp_path / "elsewhere")
     found = indexed(store, tmp_path / "bids", derivatives=str(tmp_path / "elsewhere"))
-    files = read_table(found.path("sub-01/files.tsv")).set_index("kind")
+    files = read_table(found.path("sub-01/files.tsv"))
+    assert files.equals(inside)  # an index made before they moved is still right
+    files = files.set_index("kind")
     assert set(files.loc["mask", "folder"]) == {"derivatives"}
     assert (tmp_path / "elsewhere" / files.loc["mask", "path"].iloc[0]).is_file()
 
