@@ -129,16 +129,16 @@ def test_runs_are_read_at_once_as_asked(study, monkeypatch):
     assert not together.broken
 
 
-def test_derivatives_may_lie_elsewhere(study, tmp_path):
+def test_derivatives_may_lie_elsewhere_and_an_index_made_before_still_serves(study, tmp_path):
     made = study(noise=0.5)
     before = np.load(made.preprocessed().path("responses.npy"))
     elsewhere = str((made.root / DERIVED).rename(tmp_path / "elsewhere"))
-    recipe = RECIPE | {"root": str(made.root), "derivatives": elsewhere}
-    made.index = run_stage(index.run, {"recipe": recipe}, {}, Store(tmp_path / "another store"))
+    assert made.preprocessed(derivatives=elsewhere).folder == made.preprocessed().folder  # cached
+    anew = {"standardise": "zscore"}  # something is to be computed, so the files must be found
     with pytest.raises(FileNotFoundError):
-        made.preprocessed()
-    after = np.load(made.preprocessed(derivatives=elsewhere).path("responses.npy"))
-    assert (after == before).all()
+        made.preprocessed(**anew)
+    after = np.load(made.preprocessed(derivatives=elsewhere, **anew).path("responses.npy"))
+    assert after.shape == before.shape and (after != before).any()
 
 
 def test_quality_is_measured_on_training_rows_only(study):
@@ -170,7 +170,7 @@ def test_the_simulated_study_is_read_from_the_store(study, store, artifact):
     made.root.rename(made.root.parent / "made" / "bids")
     simulated = artifact(made.root.parent / "made")
     upstream = {"index": made.index, "split": made.split, "simulate": simulated}
-    found = run_stage(preprocess.run, {}, upstream, store, each="sub-01")
+    found = run_stage(preprocess.run, {"derivatives": DERIVED}, upstream, store, each="sub-01")
     before, after = (np.load(a.path("responses.npy")) for a in (recorded, found))
     assert (before == after).all()
 
