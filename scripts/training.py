@@ -30,8 +30,8 @@ def arguments(about: str, **defaults) -> argparse.ArgumentParser:
 class Trainer:
     """AdamW with warm-up and cosine decay, bf16 on GPU, and a moving average of the weights."""
 
-    def __init__(self, model, options, decay=0.999):
-        self.model, self.options = model, options
+    def __init__(self, model, options, decay=0.999, steps=None):
+        self.model, self.options, self.steps = model, options, steps or options.steps
         self.optimiser = torch.optim.AdamW(
             model.parameters(),
             lr=options.rate,
@@ -49,10 +49,10 @@ class Trainer:
 
         `loss_of(rows)` is the loss of a batch of row numbers, and its parts to print.
         """
-        started, every = time.time(), max(1, self.options.steps // 20)
-        for step in range(self.options.steps):
+        started, every = time.time(), max(1, self.steps // 20)
+        for step in range(self.steps):
             seconds = time.time() - started
-            done = max(step / self.options.steps, seconds / 60 / self.options.minutes)
+            done = max(step / self.steps, seconds / 60 / self.options.minutes)
             if done >= 1:
                 print(f"time is up after {step} steps", flush=True)
                 break
@@ -69,13 +69,13 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimiser.step()
             self.average.update_parameters(self.model)
-            if step % every == 0 or step + 1 == self.options.steps:
+            if step % every == 0 or step + 1 == self.steps:
                 said = " ".join(f"{name} {value.item():.4f}" for name, value in parts.items())
                 print(f"step {step + 1} {said} [{seconds:.0f} s]", flush=True)
         return self.average.module.eval()
 
     def _schedule(self, step, done):
-        warm = min(1.0, (step + 1) / max(1, min(500, self.options.steps // 10)))
+        warm = min(1.0, (step + 1) / max(1, min(500, self.steps // 10)))
         return warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
 

@@ -12,7 +12,6 @@ SMALL = [
     "threads=1",
     "device=cpu",
     "train.decoder_training.n_epochs=4",
-    "train.prior_training.n_epochs=2",
     "predict.n_gallery=5",
     "evaluate.n_bootstrap=100",
     "evaluate.n_permutations=100",
@@ -44,6 +43,24 @@ def test_a_small_study_goes_from_nothing_to_a_report_and_is_found_again(tmp_path
     again = run(tmp_path, *SMALL)
     assert "computed" not in again.stdout and "▸" not in again.stdout
     assert (tmp_path / "run" / "figures.json").read_bytes() == figures
+
+
+@pytest.mark.slow
+def test_a_users_own_bids_folder_goes_through_as_the_readme_says(tmp_path):
+    made = run(tmp_path, "recipe=world_small", "stages=[simulate]", "threads=1")
+    assert made.returncode == 0, made.stderr
+    (bids,) = (tmp_path / "store" / "simulate").glob("*/*/bids")
+    own = ["experiment=retrieval", f"recipe.root={bids}", "recipe.task=scenes"]
+    own += ["recipe.derivatives=derivatives/simulated", "embed=shipped_clip", "threads=1"]
+    done = run(tmp_path, *own, store="another")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "run" / "figures.json").read_bytes())["metrics"]
+    found = {
+        (r["condition"], r["metric"], r["set_size"]): r for r in scores if r["subject"] == "all"
+    }
+    assert found["model", "brain_to_image_top1", 60]["value"] > 0.2
+    assert not any(metric == "pixcorr" for _, metric, _ in found)
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(

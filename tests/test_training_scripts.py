@@ -9,6 +9,7 @@ import pytest
 
 from neurodecode.contrastive.targets import OpenClipTarget
 from neurodecode.diffusion.generator import TokenGenerator
+from neurodecode.diffusion.latent_prior import pretrained
 from neurodecode.metrics.attributes import AttributeReader
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
@@ -39,6 +40,14 @@ def test_the_clip_and_the_generator_train_one_after_the_other(tmp_path):
 def test_the_reader_trains(tmp_path):
     assert "held-out accuracy" in train("reader", tmp_path / "reader")
     assert len(AttributeReader(str(tmp_path / "reader")).read(PICTURES)) == 2
+
+
+@pytest.mark.slow
+def test_the_prior_trains(tmp_path):
+    more = ["--scenes", "2100", "--decoder-steps", "3"]  # more scenes than tokens have values
+    assert "true code" in train("prior", tmp_path / "prior", *more)
+    prior = pretrained(str(tmp_path / "prior"), 16, 128)
+    assert prior.sample(None, [0, 1], 2).shape == (2, 16, 128)
 
 
 @pytest.mark.slow

@@ -30,17 +30,25 @@ class Targets:
     """What the decoder should say of each stimulus.
 
     pooled (n_stimuli, dim) unit rows; tokens (n_stimuli, n_tokens, token_dim) standardised; blurry
-    (n_stimuli, height, width, 3) in [0, 1]. Studies without pictures have pooled embeddings alone.
+    (n_stimuli, height, width, 3) in [0, 1]; code (n_stimuli, n_code), which `read` finds in tokens.
+    Studies without pictures have pooled embeddings alone.
     """
 
     pooled: Tensor
     tokens: Tensor | None = None
     blurry: Tensor | None = None
+    code: Tensor | None = None
+    read: Callable[[Tensor], Tensor] | None = None
 
     def regressed(self) -> dict[str, tuple[Tensor, Callable]]:
         """The targets that are regressed, and by what measure."""
-        both = {"tokens": (self.tokens, F.mse_loss), "blurry": (self.blurry, F.l1_loss)}
-        return {name: pair for name, pair in both.items() if pair[0] is not None}
+        tables = {"tokens": self.tokens, "blurry": self.blurry, "code": self.code}
+        measures = {"tokens": F.mse_loss, "blurry": F.l1_loss, "code": F.mse_loss}
+        return {name: (t, measures[name]) for name, t in tables.items() if t is not None}
+
+    def complete(self, output: dict) -> dict:
+        """Add to a network's output the code of its tokens."""
+        return output | ({} if self.code is None else {"code": self.read(output["tokens"])})
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ def decoder_loss(
     """Return the cost of a batch, for `fit`.
 
     total = contrastive(pooled) + weights["tokens"] MSE(tokens) + weights["blurry"] L1(blurry)
+                                + weights["code"] MSE(code)
 
     In epochs in which `contrastive.mixes`, trials are mixed within their subject, and the
     regression targets with them.
@@ -121,6 +130,7 @@ def decoder_loss(
 
     def loss(model: nn.Module, batch: Batch, epoch: int) -> dict[str, Tensor]:
         output, mixture = _forward(model, rows, batch, contrastive.mixes(epoch, n_epochs))
+        output = targets.complete(output)
         seen = torch.from_numpy(
             np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
         )
@@ -174,11 +184,11 @@ def validation_scores(
     -------
     scores : dict of float
         Means over subjects of `top1` (the right picture is the most similar; ties share), `score`
-        (1 / its rank), and of the regressions' errors `tokens` and `blurry`.
+        (1 / its rank), and of the regressions' errors `tokens`, `blurry` and `code`.
     """
     per_subject = []
     for subject, seen in rows.items():
-        output = model(seen.responses, subject)._asdict()
+        output = targets.complete(model(seen.responses, subject)._asdict())
         candidates, own = np.unique(seen.stimulus, return_inverse=True)
         pictures = targets.pooled[torch.from_numpy(candidates)]
         cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T

@@ -13,13 +13,15 @@ References
 import math
 from dataclasses import asdict
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodecode.diffusion.linear import LinearDenoiser
 from neurodecode.diffusion.prior_network import PriorNetwork
-from neurodecode.diffusion.schedule import Step, cosine_schedule, ddim_steps, ddpm_steps
+from neurodecode.diffusion.sampling import steps_of, walk
+from neurodecode.diffusion.schedule import cosine_schedule
 
 
 class DiffusionPrior(nn.Module):
@@ -49,6 +51,8 @@ class DiffusionPrior(nn.Module):
         Published quirks: of the network, of DDIM's grid, and guidance away from a null that also
         drops the image tokens.
     """
+
+    reads = "tokens"
 
     def __init__(
         self,
@@ -84,6 +88,22 @@ class DiffusionPrior(nn.Module):
             self.linear = LinearDenoiser(n_tokens, dim, linear_components)
             # Zero at first: training begins as good as the linear denoiser.
             nn.init.zeros_(self.net.causal_transformer.project_out.weight)
+
+    def node(self, given: dict) -> dict:
+        """The configuration node that builds this network again: the one it was built from."""
+        return given
+
+    def statistics(self) -> dict:
+        """Nothing: tokens are standardised by the training stimuli."""
+        return {}
+
+    def calibrate(self, said: np.ndarray, true: np.ndarray, stimulus: np.ndarray) -> dict:
+        """Nothing: the prior itself is trained on what decoders say of new trials."""
+        return {}
+
+    def condition(self, said: np.ndarray, calibration: dict, n_repeats: np.ndarray) -> np.ndarray:
+        """The decoder's tokens as they are."""
+        return said
 
     def prepare(self, tokens: Tensor, brain: Tensor, truth: Tensor) -> None:
         """Fit what is not learned by descent, before training; arguments as of `LinearDenoiser`."""
@@ -161,14 +181,9 @@ class DiffusionPrior(nn.Module):
             raise ValueError(
                 f"{len(brain)} rows of brain tokens, {len(seeds)} seeds: give one each"
             )
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        x = self._noise(generators)
-        for step in self._steps(n_sampling, eta):
-            x_0 = self.predict(x, step.t, brain, guidance)
-            x = step.x0_weight * x_0 + step.xt_weight * x
-            if step.noise_weight > 0:
-                x = x + step.noise_weight * self._noise(generators)
-        return x / self.scale
+        predict = lambda x_t, t: self.predict(x_t, t, brain, guidance)
+        steps = steps_of(self.schedule, n_sampling, eta, self.compat)
+        return walk(steps, predict, self.net.learned_query, seeds) / self.scale
 
     def predict(self, x_t: Tensor, t: int, brain: Tensor | None, guidance: float = 1.0) -> Tensor:
         """Return x_0 predicted from x_t (n, n_tokens, dim) at step t, scaled, with guidance."""
@@ -182,16 +197,6 @@ class DiffusionPrior(nn.Module):
         keep_image = none if self.compat else None
         without = self(x_t, times, brain, keep_brain=none, keep_image=keep_image)
         return without + guidance * (with_brain - without)
-
-    def _steps(self, n_sampling: int | None, eta: float) -> list[Step]:
-        if n_sampling is None:
-            return ddpm_steps(self.schedule)
-        return ddim_steps(self.schedule, n_sampling, eta, self.compat)
-
-    def _noise(self, generators: list[torch.Generator]) -> Tensor:
-        like = self.net.learned_query
-        rows = [torch.randn(like.shape, generator=g, dtype=like.dtype) for g in generators]
-        return torch.stack(rows).to(like.device)
 
 
 def _buffers(schedule) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a prior is trained on: true tokens, and brain tokens as noisy as those of new trials."""
+"""What priors are trained on: brain tokens as noisy as those of new trials, or random beliefs."""
 
 from collections.abc import Callable
 
@@ -63,3 +63,47 @@ def prior_scores(
         predicted = prior(x_t, t, brain, keep_brain=kept) / prior.scale
         errors[name] = float((predicted - truth).square().mean())
     return {"score": -errors["with_brain"]} | errors
+
+
+def random_beliefs(
+    code: Tensor,
+    n_told: int,
+    generator: torch.Generator,
+    strength: tuple[float, float] = (0.1, 30.0),
+    no_brain: float = 0.1,
+) -> Tensor:
+    """Draw what brains of every quality would let one believe of codes.
+
+    A component is seen with noise of variance 1 / p. The precision p varies from row to row
+    (log-uniformly in `strength`), between what words tell and the rest (log-normally, 1), and from
+    component to component (log-normally, .7).
+
+    Parameters
+    ----------
+    code : Tensor, shape (n, n_code)
+        Of mean 0 and variance 1.
+    n_told : int
+        The first components, which words tell.
+    generator : torch.Generator
+        On the CPU.
+    strength : tuple of float
+        Least and largest precision.
+    no_brain : float
+        Share of rows with precision 0.
+
+    Returns
+    -------
+    belief : Tensor, shape (n, 2, n_code)
+        Means and variances.
+    """
+    n, n_code = code.shape
+    normal = lambda *shape: torch.randn(shape, generator=generator)
+    uniform = torch.rand(n, 1, generator=generator)
+    low, high = (float(np.log(p)) for p in strength)
+    part = (torch.arange(n_code) >= n_told).long()
+    log_p = low + (high - low) * uniform + normal(n, 2)[:, part] + 0.7 * normal(n, n_code)
+    there = torch.rand(n, 1, generator=generator) >= no_brain
+    precision = (log_p.exp() * there).to(code)
+    noise = normal(n, n_code).to(code)
+    mean = (precision * code + precision.sqrt() * noise) / (1 + precision)
+    return torch.stack([mean, 1 / (1 + precision)], dim=1)

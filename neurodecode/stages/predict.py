@@ -3,10 +3,7 @@
 The test rows are opened here. Repeats of a stimulus are averaged before the network unless the
 configuration says otherwise, and nothing is fitted.
 
-Ridge's tokens pass through the same prior as the network's, so that only the decoders differ; its
-averages of tokens by themselves give worse pictures. (Attributes read from pictures of single
-validation trials of the simulated study: ridge .53 without the prior and .62 with it, the network
-.58 and .62. With guidance 3 in place of 2 the network reaches .68.)
+Ridge's answers pass through the same prior as the network's, so that only the decoders differ.
 """
 
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ import numpy as np
 from neurodecode.core.build import build
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
-from neurodecode.stages.train import aligned, stimulus_tables
+from neurodecode.stages.train import aligned, network_says, ridge_says, stimulus_tables
 
 CONDITIONS = [
     ("model", "model", True, "The trained network, its tokens sampled from the prior."),
@@ -63,19 +60,22 @@ def run(config, inputs, out):
     trained = inputs.tensors("train", "weights.safetensors")
     decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
 
+    ridge = ridge_says(inputs.tensors("train", "ridge.safetensors"))
     said = {
-        "model": decode(decoder, responses, subject, config.device),
-        "ridge": baseline_says(inputs.tensors("train", "ridge.safetensors"), responses, subject),
+        "model": tidy(network_says(decoder, prior)(responses, subject)),
+        "ridge": tidy(ridge(responses, subject)),
         "prior_only": without_brain(trained, len(rows)),
     }
     gallery = gallery_stimuli(inputs.table("split", "split.tsv"), config)
     n_drawn = {"model": samples_per_row(rows["stimulus_id"], gallery, config.n_samples)}
     for name, output in said.items():
         samples = sample_table(rows["row_id"], n_drawn.get(name, 1))
-        if "tokens" in output:
-            brain = None if name == "prior_only" else output["tokens"]
-            tokens = draw(config, prior, output["tokens"], brain, samples)
+        if prior is None and "tokens" in output:  # without a prior, the decoder's own are all
+            tokens = output["tokens"][line_of(samples)]
             said[name] = output | {"tokens": natural(tokens, trained)}
+        elif prior is not None:
+            known = belief(prior, trained, name, subject, output, rows["n_repeats"].to_numpy())
+            said[name] = output | {"tokens": natural(draw(config, prior, known, samples), trained)}
         said[name] |= {"samples": samples}
 
     other = other_stimulus(rows["stimulus_id"], child_rng(config.seed, "shuffle", subject))
@@ -139,25 +139,6 @@ def loaded(network, name, trained, device):
     return network.to(device).eval()
 
 
-def decode(decoder, responses, subject, device):
-    """What the network says of each row: pooled, and tokens and blurry if it has them."""
-    import torch
-
-    with torch.no_grad():
-        output = decoder(torch.as_tensor(responses, device=device), subject)
-    said = {k: v.float().cpu().numpy() for k, v in output._asdict().items() if v is not None}
-    return tidy(said)
-
-
-def baseline_says(ridge, responses, subject):
-    """What ridge says of each row."""
-    from neurodecode.models.baseline import predict_baseline
-
-    own = {k: a for k, a in ridge.items() if k.startswith(f"{subject}/")}
-    fit = {k.removeprefix(f"{subject}/"): a for k, a in own.items()}
-    return tidy(predict_baseline(responses, fit))
-
-
 def without_brain(trained, n_rows):
     """The best guess without a brain: training means; of standardised tokens that is 0."""
     said = {}
@@ -199,23 +180,35 @@ def sample_table(row_id, n_per_row):
     return table.assign(sample=table.groupby("row_id", sort=False).cumcount())
 
 
-def draw(config, prior, tokens, brain, samples):
+def belief(prior, trained, decoder, subject, said, n_repeats):
+    """What the prior is given of each row; None: no brain."""
+    if decoder == "prior_only":
+        return None
+    start = f"calibration/{decoder}/{subject}/"
+    own = {k.removeprefix(start): a for k, a in trained.items() if k.startswith(start)}
+    return prior.condition(said[prior.reads], own, n_repeats)
+
+
+def line_of(samples):
+    """The row of each line of `samples`, as a number."""
+    return samples.groupby("row_id", sort=False).ngroup().to_numpy()
+
+
+def draw(config, prior, known, samples):
     """Sample the prior, one set of standardised tokens per line of `samples`.
 
-    Without a prior the decoder's own tokens are all there is. A sample's noise follows from its row
-    and number: the same in every condition and for every subject, whatever else is drawn.
+    A sample's noise follows from its row and number: the same in every condition and for every
+    subject, whatever else is drawn.
     """
     import torch
 
-    line = samples.groupby("row_id", sort=False).ngroup().to_numpy()
-    if prior is None:
-        return tokens[line]
+    line = line_of(samples)
     pairs = zip(samples["row_id"], samples["sample"], strict=True)
     seeds = [child_seed(config.seed, "prior", row, number) for row, number in pairs]
     drawn = []
     for first in range(0, len(seeds), config.batch):
         part = slice(first, first + config.batch)
-        given = None if brain is None else torch.as_tensor(brain[line[part]], device=config.device)
+        given = None if known is None else torch.as_tensor(known[line[part]], device=config.device)
         how = (config.sampling_steps, config.eta, config.guidance)
         drawn.append(prior.sample(given, seeds[part], *how).cpu().numpy())
     return np.concatenate(drawn)

@@ -35,7 +35,20 @@ READS = (
 )
 
 
-@stage("report", config=ReportConfig, inputs=READS)
+def example_pictures(config):
+    """The pictures that stand for categories: the first of each folder in ``stimuli/``."""
+    stimuli = Path(config.root).expanduser() / "stimuli"
+    if not (config.root and stimuli.is_dir()):
+        return []
+    folders = sorted(path for path in stimuli.iterdir() if path.is_dir())
+    return [found[0] for found in map(_pictures, folders) if found]
+
+
+def _pictures(folder):
+    return sorted(folder.glob("*.[pj][np]g"))
+
+
+@stage("report", config=ReportConfig, inputs=READS, external=example_pictures)
 def run(config, inputs, out):
     from neurodecode.report.headline import headline
     from neurodecode.report.page import Study, page
@@ -93,7 +106,7 @@ def _example(config, category, facts):
 
     names = (category, str(facts.get("categories", {}).get(category, category)))
     folders = [Path(config.root).expanduser() / "stimuli" / name for name in names]
-    files = [p for folder in folders for p in sorted(folder.glob("*.[pj][np]g"))]
+    files = [found[0] for found in map(_pictures, folders) if found]
     return read_picture(files[0]) if files else None
 
 

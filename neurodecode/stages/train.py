@@ -1,7 +1,10 @@
 """Train: ridge for each subject, a decoder for all of them, and a prior over image tokens.
 
-Training rows fit. Validation rows select the decoder's epoch and tell the prior how far the decoder
+Training rows fit. Validation rows select the decoder's epoch and tell the prior how far decoders
 can be trusted on new trials. Test rows cannot be read here.
+
+A prior reads either the decoder's tokens or their code (a few dozen numbers, `prior.reads`). One
+that comes trained brings its own code and its own scale of tokens.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -9,8 +12,11 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.fingerprint import fingerprint
+from neurodecode.core.key import digest
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
+from neurodecode.weights import named_folders
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,10 @@ class TrainConfig:
     loss: dict
     prior: dict | None
     decoder_training: dict
-    prior_training: dict
+    prior_training: dict | None
     batch: int = 64
     tokens_weight: float = 1.0
+    code_weight: float = 3.0
     blurry_weight: float = 1.0
     prior_batch: int = 64
     prior_batches: int = 20
@@ -34,8 +41,18 @@ class TrainConfig:
     device: str = "cpu"
     checkpoint_every: int = field(default=5, metadata={"keyed": False})
 
+    def __post_init__(self):
+        for name in ("decoder_training", "prior_training"):
+            if "seed" in (getattr(self, name) or {}):
+                raise ValueError(f"{name}.seed is not free: it follows from train.seed")
 
-@stage("train", config=TrainConfig, inputs=("embed", "split", "preprocess", "align"))
+
+@stage(
+    "train",
+    config=TrainConfig,
+    inputs=("embed", "split", "preprocess", "align"),
+    external=lambda config: named_folders(config.prior),
+)
 def run(config, inputs, out):
     import pandas as pd
 
@@ -44,28 +61,40 @@ def run(config, inputs, out):
     stimuli, tables = stimulus_tables(inputs)
     seen = np.unique([i for _, t in train.values() for i in stimuli.get_indexer(t["stimulus_id"])])
     statistics = training_statistics(tables, seen)
+    prior = untrained_prior(config, tables)
+    if prior is not None:
+        statistics |= {f"targets/{n}": array for n, array in prior.statistics().items()}
     if "tokens" in tables:
         tables["tokens"] = standardise(tables["tokens"], statistics)
+    if prior is not None and prior.reads == "code":
+        tables["code"] = code_of(prior, tables["tokens"])
 
     ridge = {}
-    fits = baselines(train, stimuli, tables, config.ridge_components)
+    asked = {n: t for n, t in tables.items() if n != "tokens" or "code" not in tables}
+    fits = baselines(train, stimuli, asked, config.ridge_components)
     for subject, fit in out.progress(fits, total=len(subjects), label="ridge"):
         ridge |= {f"{subject}/{name}": array for name, array in fit.items()}
 
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
-    targets = as_targets(tables, config.device)
+    targets = as_targets(tables, prior, config.device)
     sizes = sizes_of(rows, targets)
     decoder, history = train_decoder(config, sizes, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
-    if config.prior is not None and targets.tokens is not None:
-        prior, more = train_prior(config, decoder, targets, seen, val_rows, out)
-        weights, history = weights | state("prior", prior), history + more
+    if prior is not None and config.prior_training is not None:
+        prior, more = train_prior(config, prior, decoder, targets, seen, val_rows, out)
+        history = history + more
+    if prior is not None:
+        decoders = {"model": network_says(decoder, prior), "ridge": ridge_says(ridge)}
+        for name, says in decoders.items():
+            weights |= calibrations(prior, name, says, val, stimuli, tables)
+        weights |= state("prior", prior)
 
     out.save_tensors("ridge.safetensors", ridge)
     out.save_tensors("weights.safetensors", weights)
     out.save_table("history.tsv", pd.DataFrame(history))
-    made = {"model": config.model, "prior": config.prior, "sizes": asdict(sizes)}
-    out.save_json("config.json", made)
+    made = {"model": config.model, "prior": None if prior is None else prior.node(config.prior)}
+    code = {name: code_digest(node) for name, node in made.items() if node is not None}
+    out.save_json("config.json", made | {"sizes": asdict(sizes), "code": code})
 
 
 def aligned(inputs, subject, rows):
@@ -104,6 +133,31 @@ def standardise(tokens, statistics):
     return (tokens - statistics["targets/tokens_mean"]) / statistics["targets/tokens_std"]
 
 
+def code_digest(node):
+    """Digest the code of a network: whoever runs it later is computed anew when it changes."""
+    return digest(fingerprint(node["_target_"].rpartition(".")[0]))
+
+
+def untrained_prior(config, tables):
+    """Build the prior as it is before this study: with first weights, or with those it comes with.
+
+    None where none is wanted, or where the embedding has no tokens.
+    """
+    if config.prior is None or "tokens" not in tables:
+        return None
+    sizes = dict(zip(("n_tokens", "dim"), tables["tokens"].shape[1:], strict=True))
+    seed = child_seed(config.seed, "prior weights")
+    return initialised(config.prior, seed, **sizes).to(config.device)
+
+
+def code_of(prior, tokens):
+    """The code of standardised tokens, as float32 array (n_stimuli, n_code)."""
+    import torch
+
+    with torch.no_grad():
+        return prior.read(torch.as_tensor(tokens, device=prior.readout.device)).cpu().numpy()
+
+
 def baselines(train, stimuli, tables, n_components):
     """Fit ridge to every table for every subject: yields (subject, fit) in order."""
     import scipy.linalg  # noqa: F401  (only libraries that are loaded already can be limited)
@@ -134,13 +188,14 @@ def as_rows(side, stimuli, device):
     }
 
 
-def as_targets(tables, device):
+def as_targets(tables, prior, device):
     """Turn the stimulus tables into what the decoder's loop reads."""
     import torch
 
     from neurodecode.contrastive.decoder import Targets
 
-    return Targets(**{n: torch.as_tensor(t, device=device) for n, t in tables.items()})
+    read = prior.read if "code" in tables else None
+    return Targets(**{n: torch.as_tensor(t, device=device) for n, t in tables.items()}, read=read)
 
 
 def sizes_of(rows, targets):
@@ -160,13 +215,13 @@ def train_decoder(config, sizes, rows, val_rows, targets, out):
 
     plan = build(config.decoder_training, seed=child_seed(config.seed, "decoder"))
     stimulus = {subject: seen.stimulus for subject, seen in rows.items()}
-    parts = {"tokens": config.tokens_weight, "blurry": config.blurry_weight}
+    weights = {n: getattr(config, f"{n}_weight") for n in ("tokens", "blurry", "code")}
     decoder, history = fit(
         initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes).to(
             config.device
         ),
         batches=lambda epoch: epoch_batches(stimulus, config.batch, plan.seed, epoch),
-        loss=decoder_loss(build(config.loss), rows, targets, plan.n_epochs, parts),
+        loss=decoder_loss(build(config.loss), rows, targets, plan.n_epochs, weights),
         validate=lambda model, epoch: validation_scores(model, val_rows, targets),
         plan=plan,
         checkpoint=out.work / "decoder.pt",
@@ -178,7 +233,7 @@ def train_decoder(config, sizes, rows, val_rows, targets, out):
     return decoder, [{"phase": "decoder"} | row for row in history]
 
 
-def train_prior(config, decoder, targets, seen, val_rows, out):
+def train_prior(config, prior, decoder, targets, seen, val_rows, out):
     """Train the prior towards what the decoder says of new trials; return it and its history."""
     import torch
 
@@ -191,12 +246,6 @@ def train_prior(config, decoder, targets, seen, val_rows, out):
     with torch.no_grad():
         said = torch.cat([decoder(r.responses, s).tokens for s, r in val_rows.items()])
     truth = torch.cat([targets.tokens[torch.from_numpy(r.stimulus)] for r in val_rows.values()])
-    prior = initialised(
-        config.prior,
-        child_seed(config.seed, "prior weights"),
-        n_tokens=tokens.shape[1],
-        dim=tokens.shape[2],
-    ).to(config.device)
     prior.prepare(tokens, said, truth)
     simulate = BrainSimulator(tokens, said, truth, config.simulator_components, config.least_noise)
     prior, history = fit(
@@ -210,6 +259,46 @@ def train_prior(config, decoder, targets, seen, val_rows, out):
         progress=lambda epochs: out.progress(epochs, label="prior, epochs"),
     )
     return prior, [{"phase": "prior"} | row for row in history]
+
+
+def calibrations(prior, name, says, val, stimuli, tables):
+    """How far a decoder is to be believed, by its answers to each subject's validation trials."""
+    found = {}
+    for subject, (responses, trials) in val.items():
+        stimulus = stimuli.get_indexer(trials["stimulus_id"])
+        said = says(responses, subject)
+        if prior.reads in said:
+            own = prior.calibrate(said[prior.reads], tables[prior.reads][stimulus], stimulus)
+            found |= {f"calibration/{name}/{subject}/{part}": array for part, array in own.items()}
+    return found
+
+
+def network_says(decoder, prior):
+    """The network as a function (responses, subject) -> what it says, as arrays by name."""
+    import torch
+
+    def says(responses, subject):
+        device = next(decoder.parameters()).device
+        with torch.no_grad():
+            output = decoder(torch.as_tensor(responses, device=device), subject)._asdict()
+            said = {name: part.float() for name, part in output.items() if part is not None}
+            if prior is not None and prior.reads == "code":
+                said["code"] = prior.read(said["tokens"])
+        return {name: part.cpu().numpy() for name, part in said.items()}
+
+    return says
+
+
+def ridge_says(fits):
+    """Ridge of all subjects as a function (responses, subject) -> what it says, by name."""
+    from neurodecode.models.baseline import predict_baseline
+
+    def says(responses, subject):
+        own = {k: a for k, a in fits.items() if k.startswith(f"{subject}/")}
+        fit = {k.removeprefix(f"{subject}/"): a for k, a in own.items()}
+        return predict_baseline(responses, fit)
+
+    return says
 
 
 def initialised(node, seed, **extra):

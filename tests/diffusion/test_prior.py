@@ -92,6 +92,27 @@ def test_every_option_of_training_changes_the_loss(brain, changes):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.parametrize("option, value", [("heads", 4), ("dim_head", 16), ("ff_mult", 2)])
+def test_every_size_of_the_transformer_changes_the_number_of_weights(option, value):
+    plain, other = random_prior(), random_prior(**{option: value})
+    count = lambda prior: sum(p.numel() for p in prior.parameters())
+    assert count(plain) != count(other)
+
+
+def test_dropout_acts_in_training_only(brain):
+    prior = random_prior(dropout=0.5)
+    losses = lambda p: {p.loss(brain, brain, torch.Generator().manual_seed(0)).item() for _ in "ab"}
+    assert len(losses(prior.train())) == 2 and len(losses(prior.eval())) == 1
+
+
+def test_more_linear_components_denoise_more_directions(brain):
+    several = [random_prior(linear_components=k) for k in (1, 8)]
+    for prior in several:
+        prior.prepare(brain, brain, brain)
+    few, many = (p.linear(0 * brain, torch.full((6,), 0.5), brain, None) for p in several)
+    assert many.flatten(1).square().sum() > few.flatten(1).square().sum()
+
+
 def test_a_chance_above_one_is_refused():
     with pytest.raises(ValueError, match="cond_drop is 1.5"):
         random_prior(cond_drop=1.5)

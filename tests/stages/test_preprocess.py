@@ -9,7 +9,6 @@ import pytest
 from neurodecode.core.errors import SealedError
 from neurodecode.core.runner import run_stage
 from neurodecode.core.stage import stage
-from neurodecode.core.store import Store
 from neurodecode.core.views import View, read_table
 from neurodecode.stages import index, preprocess
 from tests.data.small_study import PICTURES, mask_of_study, write_study

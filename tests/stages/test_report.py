@@ -152,6 +152,19 @@ def test_a_study_of_categories_shows_its_blocks_instead_of_reconstructions(tmp_p
     assert "no difference can be told: +.02" in html
 
 
+def test_pictures_that_stand_for_categories_count_in_the_key(tmp_path):
+    from neurodecode.stages.report import ReportConfig, run
+
+    config = ReportConfig(root=str(tmp_path))
+    assert run.external(config) == [] and run.external(ReportConfig()) == []
+    for name in ("face/b.png", "face/a.jpg", "house/c.png", "shoe/notes.txt"):
+        (tmp_path / "stimuli" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stimuli" / name).touch()
+    (tmp_path / "stimuli" / "of-a-trial.png").touch()  # known by its digest in stimuli.tsv
+    shown = [path.relative_to(tmp_path / "stimuli").as_posix() for path in run.external(config)]
+    assert shown == ["face/a.jpg", "house/c.png"]
+
+
 def test_pictures_of_a_category_are_examples_from_the_study(tmp_path):
     from PIL import Image
 

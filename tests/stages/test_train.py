@@ -1,11 +1,14 @@
 """Train and predict on a tiny fabricated study: contracts, planted truth, seals and resuming."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from neurodecode.cli import conf_folder
 from neurodecode.core.errors import SealedError
@@ -116,6 +119,29 @@ def run_predict(study, trained, tmp_path, artifact, subject="sub-01", name="pred
 
 
 @pytest.fixture
+def with_code(study, tmp_path, artifact):
+    """Settings with a prior that comes trained: right for Gaussian codes without any descent."""
+    import torch
+
+    from neurodecode.diffusion.latent_prior import LatentPrior, save
+    from neurodecode.diffusion.token_code import fit_code
+
+    tokens = np.load(study["embed"].folder / "tokens.npy").astype(np.float32)
+    prior = LatentPrior(4, 8, 5, {"width": 8, "hidden": 8}, {"width": 8, "hidden": 8})
+    prior.mean = torch.from_numpy(tokens.mean(axis=0))
+    prior.std = torch.from_numpy(tokens.std(axis=0))
+    flat = ((tokens - tokens.mean(axis=0)) / tokens.std(axis=0)).reshape(len(tokens), -1)
+    prior.readout = torch.from_numpy(fit_code(flat, np.zeros((len(flat), 1)), 5))
+    with torch.no_grad():
+        back = np.linalg.lstsq(flat @ prior.readout.numpy(), flat, rcond=None)[0]
+        prior.decoder.linear.weight.copy_(torch.from_numpy(back.T))
+        prior.decoder.linear.bias.zero_()
+    save(prior, tmp_path / "latent")
+    node = {"_target_": "neurodecode.diffusion.latent_prior.pretrained"}
+    return {"prior": node | {"path": str(tmp_path / "latent")}, "prior_training": None}
+
+
+@pytest.fixture
 def trained(study, tmp_path, artifact):
     return run_train(study, tmp_path, artifact, config())
 
@@ -163,9 +189,12 @@ def test_predict_keeps_its_contract(study, trained, tmp_path, artifact):
     assert view.openings == [{"stage": "predict", "subject": "sub-01"}]
 
 
+@pytest.mark.parametrize("prior", ["trained in the run", "comes trained"])
 def test_tokens_of_the_model_are_closer_to_the_truth_than_without_a_brain(
-    study, trained, tmp_path, artifact
+    study, with_code, tmp_path, artifact, prior
 ):
+    settings = config() if prior == "trained in the run" else config(**with_code)
+    trained = run_train(study, tmp_path, artifact, settings)
     folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=1, guidance=1.0)
     truth = np.load(folder / "true_features" / "tokens.npy")
     error = {
@@ -239,6 +268,67 @@ def test_a_killed_training_continues_to_the_same_bytes(
     assert again.files == trained.files  # sha256 of every file
 
 
+def test_a_prior_that_comes_trained_is_told_how_far_to_believe_each_decoder(
+    study, with_code, tmp_path, artifact
+):
+    trained = run_train(study, tmp_path, artifact, config(**with_code))
+    weights = load_file(trained.folder / "weights.safetensors")
+    slopes = {k: a for k, a in weights.items() if k.endswith("/slope")}
+    expected = {f"calibration/{d}/{s}/slope" for d in ("model", "ridge") for s in SUBJECTS}
+    assert slopes.keys() == expected and all((a > 0).any() for a in slopes.values())
+    ridge = load_file(trained.folder / "ridge.safetensors")
+    assert "sub-01/code/mean" in ridge and "sub-01/tokens/mean" not in ridge
+    history = pd.read_csv(trained.folder / "history.tsv", sep="\t")
+    assert set(history["phase"]) == {"decoder"} and "code" in set(history["name"])
+
+
+def test_a_prior_for_other_tokens_is_refused_before_anything_is_trained(
+    study, with_code, tmp_path, artifact, monkeypatch
+):
+    monkeypatch.setattr(train, "baselines", lambda *a: pytest.fail("ridge was fitted"))
+    settings = config(prior=with_code["prior"] | {"path": "shipped:prior"}, prior_training=None)
+    with pytest.raises(ValueError, match="prior=dalle2"):
+        run_train(study, tmp_path, artifact, settings)
+
+
+def test_bytes_of_a_prior_that_comes_trained_count_in_the_key(with_code):
+    folder = Path(with_code["prior"]["path"])
+    assert train.run.external(config(**with_code)) == [folder]
+
+
+def test_the_code_of_the_networks_counts_for_whoever_runs_them(trained, monkeypatch):
+    made = json.loads((trained.folder / "config.json").read_text())
+    assert set(made["code"]) == {"model", "prior"}
+    monkeypatch.setattr(train, "fingerprint", lambda module: {module: "edited"})
+    assert train.code_digest(made["model"]) != made["code"]["model"]
+
+
+def test_a_seed_within_a_plan_is_refused_at_once():
+    for name in ("decoder_training", "prior_training"):
+        with pytest.raises(ValueError, match=f"{name}.seed"):
+            config(**{name: PLAN | {"seed": 3}})
+
+
+def test_how_often_states_are_saved_changes_no_byte(study, trained, tmp_path, artifact):
+    rarely = run_train(study, tmp_path, artifact, config(checkpoint_every=100), "rarely")
+    assert rarely.files == trained.files
+
+
+def test_the_device_asked_for_is_the_one_used(study, trained, tmp_path, artifact):
+    with pytest.raises(RuntimeError, match="toaster"):
+        run_train(study, tmp_path, artifact, config(device="toaster"), "elsewhere")
+    with pytest.raises(RuntimeError, match="toaster"):
+        run_predict(study, trained, tmp_path, artifact, name="elsewhere too", device="toaster")
+
+
+def test_rows_sampled_one_by_one_are_the_same(study, trained, tmp_path, artifact):
+    made = [
+        run_predict(study, trained, tmp_path, artifact, name=f"{n}", batch=n)[0] for n in (64, 1)
+    ]
+    tokens = [np.load(folder / "model" / "tokens.npy") for folder in made]
+    np.testing.assert_allclose(*tokens, rtol=1e-3, atol=1e-3)
+
+
 OPTIONS = {
     "model": MODEL | {"hidden": 16},
     "loss": LOSS | {"temperature": 0.5},
@@ -255,6 +345,15 @@ OPTIONS = {
     "least_noise": 0.1,
     "ridge_components": 2,
 }
+
+
+def test_the_weight_of_the_code_changes_what_is_trained(study, with_code, tmp_path, artifact):
+    made = [
+        run_train(study, tmp_path, artifact, config(**with_code, code_weight=w), f"{w}")
+        for w in (3.0, 0.1)
+    ]
+    name = "weights.safetensors"
+    assert made[0].files[name]["sha256"] != made[1].files[name]["sha256"]
 
 
 @pytest.mark.slow
