@@ -85,6 +85,10 @@ class LatentPrior(nn.Module):
         """The code of standardised tokens (n, n_tokens, dim): (n, n_code)."""
         return tokens.flatten(1) @ self.readout.to(tokens)
 
+    def linear_tokens(self) -> Tensor:
+        """The shortest tokens of a code, by a linear map (n_code, n_tokens * dim)."""
+        return torch.linalg.pinv(self.readout)
+
     def calibrate(self, said: np.ndarray, true: np.ndarray, stimulus: np.ndarray) -> dict:
         """How far a decoder of codes is to be believed, see `belief.calibrate`."""
         return calibrate(said, true, stimulus)

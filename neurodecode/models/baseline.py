@@ -56,6 +56,19 @@ def predict_baseline(responses: np.ndarray, fit: dict[str, np.ndarray]) -> dict[
     return predicted
 
 
+def linear_map(fit: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n_channels, n_values) and intercepts (n_values,) of one target, flat."""
+    first = 0
+    for other in sorted(n.removesuffix("/mean") for n in fit if n.endswith("/mean")):
+        basis = fit[f"{other}/components"].reshape(len(fit[f"{other}/components"]), -1)
+        own = slice(first, first + len(basis))
+        first += len(basis)
+        if other == name:
+            intercepts = fit["intercepts"][own] @ basis + fit[f"{name}/mean"].ravel()
+            return fit["weights"][:, own] @ basis, intercepts
+    raise KeyError(f"ridge predicts no {name!r}")
+
+
 def components(target: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split rows into scores, mean and orthonormal components: target = mean + scores @ basis.
 

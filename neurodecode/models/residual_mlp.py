@@ -5,7 +5,8 @@
 
 The heads read z linearly, so what a linear decoder can do lies on the network's straight path, and
 the blocks add to it. The published network passes z_0 through a nonlinearity first
-(`linear_path=False`).
+(`linear_path=False`). Training may also start there: `start_at` puts a linear decoder of each
+subject into the input layers.
 
 References
 ----------
@@ -14,6 +15,7 @@ References
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from neurodecode.models.base import BrainOutput, Sizes
@@ -96,6 +98,36 @@ class ResidualMLP(nn.Module):
         if self.blurry is not None:
             blurry = self.blurry(z).unflatten(1, sizes.blurry) + 0.5  # mid-grey is the start
         return BrainOutput(tokens, self.pooled(z) + self.projector(z), blurry)
+
+    def start_at(
+        self, linear: dict[str, tuple[Tensor, Tensor]], back: Tensor, scale: float = 5.0
+    ) -> None:
+        """Start as linear decoders of a code, which tokens are spelt from.
+
+        The first n_code units of z become `scale` times the decoders' answers, the same for all
+        subjects; the token head undoes the scale. The larger it is, the less the first steps of
+        training move what the linear decoders found.
+
+        Parameters
+        ----------
+        linear : dict of (weights, intercepts)
+            For each subject: (n_channels, n_code) and (n_code,).
+        back : Tensor, shape (n_code, n_tokens * token_dim)
+            Tokens of a code.
+        scale : float
+        """
+        n_code, hidden = len(back), self.tokens.in_features
+        if n_code > hidden:
+            raise ValueError(
+                f"a code of {n_code} numbers needs hidden={n_code} or more, not {hidden}"
+            )
+        with torch.no_grad():
+            for subject, (weights, intercepts) in linear.items():
+                self.inputs[subject].weight[:n_code] = scale * weights.T
+                self.inputs[subject].bias[:n_code] = scale * intercepts
+            self.tokens.weight.zero_()
+            self.tokens.bias.zero_()
+            self.tokens.weight[:, :n_code] = back.T / scale
 
     def _check(self, responses: Tensor, subject: str) -> None:
         known = self.sizes.channels

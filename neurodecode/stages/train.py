@@ -30,7 +30,8 @@ class TrainConfig:
     prior_training: dict | None
     batch: int = 64
     tokens_weight: float = 1.0
-    code_weight: float = 3.0
+    code_weight: float = 10.0
+    linear_start: float | None = 5.0
     blurry_weight: float = 1.0
     prior_batch: int = 64
     prior_batches: int = 20
@@ -78,7 +79,10 @@ def run(config, inputs, out):
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
     targets = as_targets(tables, prior, config.device)
     sizes = sizes_of(rows, targets)
-    decoder, history = train_decoder(config, sizes, rows, val_rows, targets, out)
+    decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
+    if "code" in tables and config.linear_start is not None:
+        start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
+    decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
     if prior is not None and config.prior_training is not None:
         prior, more = train_prior(config, prior, decoder, targets, seen, val_rows, out)
@@ -208,7 +212,22 @@ def sizes_of(rows, targets):
     return Sizes(channels, targets.pooled.shape[1], n_tokens, token_dim, blurry)
 
 
-def train_decoder(config, sizes, rows, val_rows, targets, out):
+def start_at_ridge(decoder, ridge, subjects, prior, scale):
+    """Let a network begin as each subject's ridge, as far as the code goes."""
+    import torch
+
+    from neurodecode.models.baseline import linear_map
+
+    if not hasattr(decoder, "start_at"):
+        raise ValueError(
+            f"{type(decoder).__name__} cannot start as a linear decoder: train.linear_start=null"
+        )
+    maps = {subject: linear_map(own_fit(ridge, subject), "code") for subject in subjects}
+    linear = {subject: tuple(map(torch.as_tensor, parts)) for subject, parts in maps.items()}
+    decoder.start_at(linear, prior.linear_tokens().cpu(), scale)
+
+
+def train_decoder(config, decoder, rows, val_rows, targets, out):
     """Train the network of all subjects; return it, averaged, and its history."""
     from neurodecode.contrastive.decoder import decoder_loss, epoch_batches, validation_scores
     from neurodecode.contrastive.loop import fit
@@ -217,9 +236,7 @@ def train_decoder(config, sizes, rows, val_rows, targets, out):
     stimulus = {subject: seen.stimulus for subject, seen in rows.items()}
     weights = {n: getattr(config, f"{n}_weight") for n in ("tokens", "blurry", "code")}
     decoder, history = fit(
-        initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes).to(
-            config.device
-        ),
+        decoder.to(config.device),
         batches=lambda epoch: epoch_batches(stimulus, config.batch, plan.seed, epoch),
         loss=decoder_loss(build(config.loss), rows, targets, plan.n_epochs, weights),
         validate=lambda model, epoch: validation_scores(model, val_rows, targets),
@@ -294,11 +311,15 @@ def ridge_says(fits):
     from neurodecode.models.baseline import predict_baseline
 
     def says(responses, subject):
-        own = {k: a for k, a in fits.items() if k.startswith(f"{subject}/")}
-        fit = {k.removeprefix(f"{subject}/"): a for k, a in own.items()}
-        return predict_baseline(responses, fit)
+        return predict_baseline(responses, own_fit(fits, subject))
 
     return says
+
+
+def own_fit(fits, subject):
+    """The part of ridge's arrays that is one subject's."""
+    own = {name: array for name, array in fits.items() if name.startswith(f"{subject}/")}
+    return {name.removeprefix(f"{subject}/"): array for name, array in own.items()}
 
 
 def initialised(node, seed, **extra):

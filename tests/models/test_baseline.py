@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurodecode.models.baseline import components, fit_baseline, predict_baseline
+from neurodecode.models.baseline import components, fit_baseline, linear_map, predict_baseline
 
 
 def test_planted_linear_targets_are_recovered_in_their_own_shapes():
@@ -20,6 +20,20 @@ def test_planted_linear_targets_are_recovered_in_their_own_shapes():
         truth = targets[name][test]
         assert said.shape == truth.shape
         assert np.square(said - truth).mean() < 0.02 * truth.var()
+
+
+def test_the_linear_map_of_a_target_predicts_what_ridge_does():
+    rng = np.random.default_rng(0)
+    x, groups = rng.standard_normal((60, 8)), np.repeat(np.arange(6), 10)
+    targets = {"code": rng.standard_normal((60, 3)), "blurry": rng.random((60, 2, 2, 3))}
+    fit = fit_baseline(x, targets, groups, n_components=4)
+    predicted = predict_baseline(x, fit)
+    for name in targets:
+        weights, intercepts = linear_map(fit, name)
+        expected = predicted[name].reshape(60, -1)
+        np.testing.assert_allclose(x @ weights + intercepts, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(KeyError, match="no 'tokens'"):
+        linear_map(fit, "tokens")
 
 
 def test_components_are_orthonormal_and_keep_the_most_variance():

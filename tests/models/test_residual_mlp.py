@@ -44,6 +44,25 @@ def test_without_blocks_tokens_and_picture_are_a_linear_function_of_the_trial():
         torch.testing.assert_close(f[2], 2 * f[0] - f[1], rtol=1e-4, atol=1e-5)
 
 
+def test_it_starts_as_the_linear_decoders_it_is_given():
+    net = network(n_blocks=0).eval()
+    rng = torch.Generator().manual_seed(2)
+    sizes = net.sizes
+    draw = lambda *shape: torch.randn(shape, generator=rng)
+    linear = {s: (draw(n, 3), draw(3)) for s, n in sizes.channels.items()}
+    back = draw(3, sizes.n_tokens * sizes.token_dim)
+    for scale in (1.0, 5.0):
+        net.start_at(linear, back, scale)
+        for subject, (weights, intercepts) in linear.items():
+            x = trials(n_channels=sizes.channels[subject])
+            expected = (x @ weights + intercepts) @ back
+            torch.testing.assert_close(
+                net(x, subject).tokens.flatten(1), expected, rtol=1e-4, atol=1e-4
+            )
+    with pytest.raises(ValueError, match="hidden=99"):
+        net.start_at({}, draw(99, 4))
+
+
 def test_a_trial_is_decoded_alike_in_any_batch():
     model = network().eval()
     x = trials()

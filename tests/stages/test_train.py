@@ -356,6 +356,31 @@ def test_the_weight_of_the_code_changes_what_is_trained(study, with_code, tmp_pa
     assert made[0].files[name]["sha256"] != made[1].files[name]["sha256"]
 
 
+def test_a_network_may_start_as_ridge(study, with_code, tmp_path, artifact):
+    still = PLAN | {"n_epochs": 1, "learning_rate": 0.0}
+    said = {}
+    for start in (5.0, None):
+        settings = config(**with_code, linear_start=start, decoder_training=still)
+        trained = run_train(study, tmp_path, artifact, settings, f"{start}")
+        weights = load_file(trained.folder / "weights.safetensors")
+        made = json.loads((trained.folder / "config.json").read_text())
+        decoder, prior = predict.networks(made, weights, "cpu")
+        responses = study["preprocess"]["sub-01"].path("responses.npy")
+        trial = np.load(responses)[:3]
+        ridge = train.ridge_says(load_file(trained.folder / "ridge.safetensors"))
+        said[start] = [
+            f(trial, "sub-01")["code"] for f in (ridge, train.network_says(decoder, prior))
+        ]
+    # its blocks are random and small at first: about ridge, not exactly
+    alike = lambda pair: np.corrcoef(np.ravel(pair[0]), np.ravel(pair[1]))[0, 1]
+    assert alike(said[5.0]) > 0.7 and alike(said[5.0]) > alike(said[None]) + 0.3
+
+
+def test_a_network_that_cannot_start_as_ridge_says_so():
+    with pytest.raises(ValueError, match="linear_start=null"):
+        train.start_at_ridge(object(), {}, [], None, 5.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_of_train_changes_what_is_trained(study, trained, tmp_path, artifact, option):
