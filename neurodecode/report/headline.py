@@ -130,7 +130,7 @@ def _elsewhere(compared, metrics, metric, kinds):
         won = {winner: rows.loc[rows["winner"] == winner, "metric"] for winner in ("a", "b")}
         if len(won["b"]):
             labels = [_spoken(m, _set_size(metrics, m)) for m in won["b"]]
-            lines.append(f"{condition_label(name)} wins on {', '.join(labels)}")
+            lines.append(f"{condition_label(name)} wins on {_listed(labels)}")
         if len(won["a"]):
             what = f"{len(won['a'])} of the {len(rows)} other metrics"
             lines.append(f"the decoder is ahead of {condition_label(name)} on {what}")
@@ -140,8 +140,15 @@ def _elsewhere(compared, metrics, metric, kinds):
 def _spoken(metric, set_size):
     """A metric's label as it stands without its table."""
     label, family = metric_label(metric, set_size), metric_words(metric)[1]
-    plain = family != "attributes" or label.startswith("attributes")
-    return label if plain else f"the attribute {label}"
+    if family != "attributes":
+        return label
+    return "the mean of the attributes" if metric == "attribute_mean" else f"the attribute {label}"
+
+
+def _listed(labels):
+    """Labels, which may hold commas, as part of a sentence."""
+    *before, last = labels
+    return f"{'; '.join(before)} and {last}" if before else last
 
 
 def _others(rows, kinds, kind):

@@ -90,13 +90,23 @@ def test_without_comparisons_the_score_stands_beside_chance():
     )
 
 
-def test_every_other_metric_on_which_ridge_wins_is_named():
+@pytest.mark.parametrize(
+    "metrics, said",
+    [
+        (["attribute_shape"], "Ridge wins on the attribute shape."),
+        (
+            ["attribute_mean", "ssim", "attribute_shape"],
+            "Ridge wins on the mean of the attributes; SSIM and the attribute shape.",
+        ),
+    ],
+)
+def test_every_other_metric_on_which_ridge_wins_is_named(metrics, said):
     found = study()
-    compared = found.tables["comparisons.tsv"]
-    other = compared.assign(metric="attribute_shape")
+    compared, scores = found.tables["comparisons.tsv"], found.tables["metrics.tsv"]
+    other = pd.concat([compared.assign(metric=name) for name in metrics])
     pooled = (other["subject"] == "all") & (other["b"] == "ridge")
     other.loc[pooled, ["difference", "lo", "hi"]] = BEHIND
     found.tables["comparisons.tsv"] = pd.concat([compared, other])
-    scores = found.tables["metrics.tsv"]
-    found.tables["metrics.tsv"] = pd.concat([scores, scores.assign(metric="attribute_shape")])
-    assert headline(found)["elsewhere"] == "Ridge wins on the attribute shape."
+    more = [scores.assign(metric=name) for name in metrics]
+    found.tables["metrics.tsv"] = pd.concat([scores, *more])
+    assert headline(found)["elsewhere"] == said
