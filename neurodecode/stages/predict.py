@@ -13,7 +13,7 @@ import numpy as np
 from neurodecode.core.build import build
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
-from neurodecode.stages.train import aligned, network_says, ridge_says, stimulus_tables
+from neurodecode.stages.train import aligned, code_reader, stimulus_tables
 
 CONDITIONS = [
     ("model", "model", True, "The trained network, its tokens sampled from the prior."),
@@ -54,15 +54,18 @@ class PredictConfig:
     opens_test=True,
 )
 def run(config, inputs, out):
+    from neurodecode.models.answers import network_answers, ridge_answers
+
     subject = inputs.each
     responses, rows = test_rows(*aligned(inputs, subject, "test"), config.averaging)
     stimuli, tables = stimulus_tables(inputs)
     trained = inputs.tensors("train", "weights.safetensors")
     decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
 
-    ridge = ridge_says(inputs.tensors("train", "ridge.safetensors"))
+    network = network_answers(decoder, code_reader(prior))
+    ridge = ridge_answers(inputs.tensors("train", "ridge.safetensors"))
     said = {
-        "model": tidy(network_says(decoder, prior)(responses, subject)),
+        "model": tidy(network(responses, subject)),
         "ridge": tidy(ridge(responses, subject)),
         "prior_only": without_brain(trained, len(rows)),
     }

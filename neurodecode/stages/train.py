@@ -57,6 +57,8 @@ class TrainConfig:
 def run(config, inputs, out):
     import pandas as pd
 
+    from neurodecode.models.answers import network_answers, ridge_answers
+
     subjects = inputs.members("preprocess")
     train, val = ({s: aligned(inputs, s, rows) for s in subjects} for rows in ("train", "val"))
     stimuli, tables = stimulus_tables(inputs)
@@ -67,7 +69,7 @@ def run(config, inputs, out):
         statistics |= {f"targets/{n}": array for n, array in prior.statistics().items()}
     if "tokens" in tables:
         tables["tokens"] = standardise(tables["tokens"], statistics)
-    if prior is not None and prior.reads == "code":
+    if code_reader(prior) is not None:
         tables["code"] = code_of(prior, tables["tokens"])
 
     ridge = {}
@@ -77,7 +79,8 @@ def run(config, inputs, out):
         ridge |= {f"{subject}/{name}": array for name, array in fit.items()}
 
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
-    targets = as_targets(tables, prior, config.device)
+    read = code_reader(prior)
+    targets = as_targets(tables, read, config.device)
     sizes = sizes_of(rows, targets)
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
@@ -88,9 +91,9 @@ def run(config, inputs, out):
         prior, more = train_prior(config, prior, decoder, targets, seen, val_rows, out)
         history = history + more
     if prior is not None:
-        decoders = {"model": network_says(decoder, prior), "ridge": ridge_says(ridge)}
-        for name, says in decoders.items():
-            weights |= calibrations(prior, name, says, val, stimuli, tables)
+        decoders = {"model": network_answers(decoder, read), "ridge": ridge_answers(ridge)}
+        for name, answers in decoders.items():
+            weights |= calibrations(prior, name, answers, val, stimuli, tables)
         weights |= state("prior", prior)
 
     out.save_tensors("ridge.safetensors", ridge)
@@ -154,6 +157,11 @@ def untrained_prior(config, tables):
     return initialised(config.prior, seed, **sizes).to(config.device)
 
 
+def code_reader(prior):
+    """How the code is read from tokens; None where there is no prior or it reads none."""
+    return prior.read if prior is not None and prior.reads == "code" else None
+
+
 def code_of(prior, tokens):
     """The code of standardised tokens, as float32 array (n_stimuli, n_code)."""
     import torch
@@ -192,13 +200,12 @@ def as_rows(side, stimuli, device):
     }
 
 
-def as_targets(tables, prior, device):
+def as_targets(tables, read, device):
     """Turn the stimulus tables into what the decoder's loop reads."""
     import torch
 
     from neurodecode.contrastive.decoder import Targets
 
-    read = prior.read if "code" in tables else None
     return Targets(**{n: torch.as_tensor(t, device=device) for n, t in tables.items()}, read=read)
 
 
@@ -216,6 +223,7 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
     """Let a network begin as each subject's ridge, as far as the code goes."""
     import torch
 
+    from neurodecode.models.answers import own_fit
     from neurodecode.models.baseline import linear_map
 
     if not hasattr(decoder, "start_at"):
@@ -278,48 +286,16 @@ def train_prior(config, prior, decoder, targets, seen, val_rows, out):
     return prior, [{"phase": "prior"} | row for row in history]
 
 
-def calibrations(prior, name, says, val, stimuli, tables):
+def calibrations(prior, name, answers, val, stimuli, tables):
     """How far a decoder is to be believed, by its answers to each subject's validation trials."""
     found = {}
     for subject, (responses, trials) in val.items():
         stimulus = stimuli.get_indexer(trials["stimulus_id"])
-        said = says(responses, subject)
+        said = answers(responses, subject)
         if prior.reads in said:
             own = prior.calibrate(said[prior.reads], tables[prior.reads][stimulus], stimulus)
             found |= {f"calibration/{name}/{subject}/{part}": array for part, array in own.items()}
     return found
-
-
-def network_says(decoder, prior):
-    """The network as a function (responses, subject) -> what it says, as arrays by name."""
-    import torch
-
-    def says(responses, subject):
-        device = next(decoder.parameters()).device
-        with torch.no_grad():
-            output = decoder(torch.as_tensor(responses, device=device), subject)._asdict()
-            said = {name: part.float() for name, part in output.items() if part is not None}
-            if prior is not None and prior.reads == "code":
-                said["code"] = prior.read(said["tokens"])
-        return {name: part.cpu().numpy() for name, part in said.items()}
-
-    return says
-
-
-def ridge_says(fits):
-    """Ridge of all subjects as a function (responses, subject) -> what it says, by name."""
-    from neurodecode.models.baseline import predict_baseline
-
-    def says(responses, subject):
-        return predict_baseline(responses, own_fit(fits, subject))
-
-    return says
-
-
-def own_fit(fits, subject):
-    """The part of ridge's arrays that is one subject's."""
-    own = {name: array for name, array in fits.items() if name.startswith(f"{subject}/")}
-    return {name.removeprefix(f"{subject}/"): array for name, array in own.items()}
 
 
 def initialised(node, seed, **extra):

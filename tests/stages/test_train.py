@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from neurodecode.cli import conf_folder
 from neurodecode.core.errors import SealedError
 from neurodecode.core.views import Folder, View
+from neurodecode.models.answers import network_answers, ridge_answers
 from neurodecode.stages import predict, train
 
 SUBJECTS = {"sub-01": 30, "sub-02": 24}  # channels
@@ -367,10 +368,9 @@ def test_a_network_may_start_as_ridge(study, with_code, tmp_path, artifact):
         decoder, prior = predict.networks(made, weights, "cpu")
         responses = study["preprocess"]["sub-01"].path("responses.npy")
         trial = np.load(responses)[:3]
-        ridge = train.ridge_says(load_file(trained.folder / "ridge.safetensors"))
-        said[start] = [
-            f(trial, "sub-01")["code"] for f in (ridge, train.network_says(decoder, prior))
-        ]
+        ridge = ridge_answers(load_file(trained.folder / "ridge.safetensors"))
+        network = network_answers(decoder, prior.read)
+        said[start] = [f(trial, "sub-01")["code"] for f in (ridge, network)]
     # its blocks are random and small at first: about ridge, not exactly
     alike = lambda pair: np.corrcoef(np.ravel(pair[0]), np.ravel(pair[1]))[0, 1]
     assert alike(said[5.0]) > 0.7 and alike(said[5.0]) > alike(said[None]) + 0.3
