@@ -1,13 +1,16 @@
 """Kill a run at random instants, run it again, and compare figures.json with an unkilled run's.
 
     python scripts/kill_test.py --kills 5 experiment=demo
-    python scripts/kill_test.py --kills 5 --reference runs/demo/…/figures.json experiment=demo
+    python scripts/kill_test.py --kills 5 --reference runs/demo/2026-01-01_12-00-00 experiment=demo
 
-Prints one line per kill and ends with exit code 0 only if the bytes are equal.
+The kills are spread over the run: each strikes a random stage, after a random share of the time
+that this stage took in the unkilled run. Prints one line per kill; ends with exit code 0 only if
+the bytes are equal.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import signal
@@ -17,15 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
+POLL_S = 0.02
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the random instants")
-    parser.add_argument(
-        "--reference", type=Path, help="figures.json of an unkilled run, if there is one"
-    )
-    parser.add_argument("--seconds", type=float, help="length of a whole run, with --reference")
+    parser.add_argument("--reference", type=Path, help="folder of an unkilled run, if there is one")
     parser.add_argument("overrides", nargs="*", default=["experiment=demo"])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -35,35 +37,52 @@ def main():
 
 
 def kill_and_compare(arguments, folder):
-    reference, seconds = arguments.reference, arguments.seconds
+    reference = arguments.reference
     if reference is None:
-        started = time.monotonic()
         reference = finish(start(folder, "whole", arguments.overrides), folder / "run-whole")
-        seconds = time.monotonic() - started
-        print(f"unkilled run: {seconds:.0f} s")
-    instants = random.Random(arguments.seed)
-    for kill in range(arguments.kills):
-        wait = instants.uniform(0, 2 * seconds / (arguments.kills + 1))
+    for stage, wait_s in instants(reference, arguments.kills, random.Random(arguments.seed)):
         process = start(folder, "killed", arguments.overrides)
-        if alive_after(process, wait):
+        begun = wait_for(process, folder / "killed.log", f"▸ {stage}\n")
+        struck = begun and still_runs_after(process, wait_s)
+        if struck:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        print(f"kill {kill + 1} after {wait:.1f} s: {doing(folder / 'run-killed')}", flush=True)
+        print(f"{'killed' if struck else 'missed'} {wait_s:.2f} s into {stage}", flush=True)
     again = finish(start(folder, "killed", arguments.overrides), folder / "run-killed")
-    for path in (reference, again):
-        print(hashlib.sha256(path.read_bytes()).hexdigest()[:16], path.stat().st_size, "bytes")
-    return reference.read_bytes() == again.read_bytes()
+    found = [(run / "figures.json").read_bytes() for run in (reference, again)]
+    for figures in found:
+        print(hashlib.sha256(figures).hexdigest()[:16], len(figures), "bytes")
+    return found[0] == found[1]
+
+
+def instants(reference, n_kills, rng):
+    """Random stages in their order, each with a random share of its seconds in the unkilled run."""
+    done = json.loads((reference / "run.json").read_text())["done"]
+    took = {f"{d['stage']} {d['each'] or ''}".strip(): d["seconds"] for d in done}
+    order = list(took)
+    drawn = rng.sample(order, min(n_kills, len(order)))
+    drawn += rng.choices(order, k=n_kills - len(drawn))
+    return [(s, rng.uniform(0, took[s])) for s in sorted(drawn, key=order.index)]
 
 
 def start(folder, name, overrides):
     """Start the command line in a process group of its own, on a store of its own."""
     own = [f"store={folder / f'store-{name}'}", f"hydra.run.dir={folder / f'run-{name}'}"]
-    command = [sys.executable, "-m", "neurodecode.cli", "run", *overrides, *own]
-    with open(folder / f"{name}.log", "ab") as log:
+    command = [sys.executable, "-u", "-m", "neurodecode.cli", "run", *overrides, *own]
+    with open(folder / f"{name}.log", "wb") as log:
         return subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
 
 
-def alive_after(process, seconds):
+def wait_for(process, log, line):
+    """Wait until a line is printed; False if the process ends before."""
+    while process.poll() is None:
+        if line in log.read_text(encoding="utf-8", errors="replace"):
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def still_runs_after(process, seconds):
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -74,19 +93,7 @@ def alive_after(process, seconds):
 def finish(process, run_folder):
     if process.wait() != 0:
         sys.exit(f"the run failed with exit code {process.returncode}: {run_folder}")
-    return run_folder / "figures.json"
-
-
-def doing(run_folder):
-    """Say how far a run had come: the last stage that was done."""
-    import json
-
-    try:
-        done = json.loads((run_folder / "run.json").read_text())["done"]
-    except (FileNotFoundError, ValueError):
-        return "before anything was done"
-    last = done[-1] if done else {"stage": "nothing", "each": None}
-    return f"after {last['stage']} {last['each'] or ''}"
+    return run_folder
 
 
 if __name__ == "__main__":
