@@ -12,9 +12,9 @@ from pathlib import Path
 
 USAGE = """\
 neurodecode run experiment=demo                  simulated study, to pictures and a report
-neurodecode run recipe=bids recipe.root=DIR recipe.task=NAME
-                                                 the same stages on a BIDS folder
-neurodecode run experiment=demo seed=1 train.epochs=10
+neurodecode run experiment=retrieval recipe.root=DIR recipe.task=NAME
+                                                 your own BIDS folder: which picture was seen
+neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
                                                  any key of the configuration, by name
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
 neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other"""
@@ -108,7 +108,10 @@ def run(overrides):
         codes.append(guarded(lambda: run_composed(config, _output_folder())))
 
     sys.argv = ["neurodecode run", *overrides]
-    job()
+    try:
+        job()
+    except SystemExit as done:  # Hydra has said why the configuration could not be composed
+        return max(codes) if codes else (2 if done.code else 0)
     return max(codes, default=0)
 
 
@@ -120,7 +123,7 @@ def _output_folder():
 
 def run_composed(config, run_folder):
     """Run one composed configuration; products and ``run.json`` go to `run_folder`."""
-    threads = config["threads"] or len(os.sched_getaffinity(0))
+    threads = resolve_threads(config["threads"])
     limit_threads(threads)
     device = resolve_device(config["device"])
     from neurodecode.core.runner import Pipeline, Store
@@ -128,6 +131,8 @@ def run_composed(config, run_folder):
     config = _with_device(config, config["device"], device)
     hardware = {"device": device, "threads": threads}
     log = logging.getLogger("neurodecode")
+    report = run_folder / "report.html"
+    report.unlink(missing_ok=True)  # of an earlier run in the same folder
     log.info(
         "neurodecode: %s on %s, %d threads; store %s",
         config["name"],
@@ -136,8 +141,18 @@ def run_composed(config, run_folder):
         config["store"],
     )
     Pipeline(config, Store(config["store"]), hardware, run_folder).run()
-    report = run_folder / "report.html"
     log.info("report: %s", report if report.exists() else f"none asked for; see {run_folder}")
+
+
+def resolve_threads(threads):
+    """Return the number of CPU threads; null is all cores."""
+    from neurodecode.core.errors import ConfigError
+
+    if threads is None:
+        return len(os.sched_getaffinity(0))
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise ConfigError(f"threads: expected null or a whole number from 1, got {threads!r}")
+    return threads
 
 
 def limit_threads(threads):

@@ -79,3 +79,34 @@ def test_libraries_keep_to_their_threads(monkeypatch, request, n):
         assert {os.environ[name] for name in names} == {str(n)}
         assert {pool["num_threads"] for pool in threadpool_info()} == {n}
         assert torch.get_num_threads() == n
+
+
+@pytest.mark.parametrize("threads", [0, -1, "foo", True])
+def test_a_number_of_threads_that_is_none_is_refused(threads):
+    with pytest.raises(ValueError, match="threads: expected null or a whole number from 1"):
+        cli.resolve_threads(threads)
+    assert cli.resolve_threads(None) >= 1 and cli.resolve_threads(3) == 3
+
+
+def test_an_empty_store_is_refused_and_nothing_is_written_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(runner.UserError, match="store is empty"):
+        runner.Store("")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_of_an_earlier_run_in_the_same_folder_is_not_passed_off(given, tmp_path, caplog):
+    (tmp_path / "report.html").write_text("old")
+    with caplog.at_level("INFO", logger="neurodecode"):
+        given()
+    assert "none asked for" in caplog.text and not (tmp_path / "report.html").exists()
+
+
+def test_every_example_of_the_help_composes():
+    from hydra import compose, initialize_config_dir
+
+    examples = [line.split("  ")[0].split() for line in cli.USAGE.splitlines()]
+    with initialize_config_dir(str(cli.conf_folder().absolute()), version_base="1.3"):
+        for words in (e for e in examples if e[:1] == ["neurodecode"]):
+            given = [w for w in words[2:] if "=" in w and w != "seed=0,1,2"]
+            assert compose("config", overrides=given).stages

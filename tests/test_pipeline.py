@@ -67,6 +67,11 @@ def test_a_users_own_bids_folder_goes_through_as_the_readme_says(tmp_path):
     ("overrides", "message"),
     [
         (["trian.batch=3"], "trian"),
+        (["experiment=retreival"], "retrieval"),
+        (["stages=[]"], "stages: expected a list of stages"),
+        (["stages=simulate"], "stages: expected a list of stages"),
+        (["train.linear_start=0"], "train: linear_start is 0"),
+        (["predict.batch=0"], "predict: batch is 0"),
         (["train.batch=three"], "train.batch: expected a whole number, got 'three'"),
         (["subjects=sub-01"], r"expected a list such as [sub-01]"),
         (["recipe=bids", "recipe.root=/nowhere/at/all"], "/nowhere/at/all"),
@@ -74,6 +79,6 @@ def test_a_users_own_bids_folder_goes_through_as_the_readme_says(tmp_path):
 )
 def test_a_mistake_ends_with_one_message_and_no_traceback(tmp_path, overrides, message):
     done = run(tmp_path, *overrides)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

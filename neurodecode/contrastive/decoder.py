@@ -208,7 +208,14 @@ def own_rank(similarity: np.ndarray, own: np.ndarray) -> np.ndarray:
     ----------
     similarity : ndarray, shape (n_rows, n_columns)
     own : ndarray of int, shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        If a similarity is not a number: it would rank first.
     """
+    if np.isnan(similarity).any():
+        raise ValueError("the network answers with what are no numbers: its training diverged")
     mine = similarity[np.arange(len(own)), own][:, None]
     above, level = (similarity > mine).sum(axis=1), (similarity == mine).sum(axis=1) - 1
     return 1 + above + level / 2

@@ -139,6 +139,11 @@ class Run:
                 for name, part in parts.items():
                     sums[name] = sums.get(name, 0) + part.detach()
         self.epoch += 1
+        if not math.isfinite(sums["total"]):
+            raise ValueError(
+                f"training diverged in epoch {self.epoch} (its loss is {float(sums['total'])}): "
+                "lower learning_rate"
+            )
         self._record("train", {name: float(total) / len(batches) for name, total in sums.items()})
 
     def keep(self, scores: dict[str, float]) -> None:

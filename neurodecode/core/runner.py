@@ -49,6 +49,8 @@ class Pipeline:
     """
 
     def __init__(self, config, store, hardware, run_folder=None):
+        if not isinstance(config["stages"], list | tuple) or not config["stages"]:
+            raise ConfigError(f"stages: expected a list of stages, got {config['stages']!r}")
         self.stages = [load_stage(name) for name in config["stages"]]
         self.configs = {s.name: _typed_config(s, config) for s in self.stages}
         self.stages = [s for s in self.stages if s.applies(self.configs[s.name])]
@@ -68,6 +70,9 @@ class Pipeline:
         try:
             for stage in self.stages:
                 self._run_stage(stage)
+        except KeyboardInterrupt:
+            self._note("interrupted")
+            raise
         except BaseException as error:
             self._note("failed", f"{type(error).__name__}: {error}")
             raise

@@ -93,6 +93,8 @@ class Store:
     """
 
     def __init__(self, root):
+        if not str(root or ""):
+            raise UserError("store is empty: name the folder that keeps artifacts, store=DIR")
         self.root = Path(root).expanduser().absolute()
         try:
             (self.root / "scratch").mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ class LatentPrior(nn.Module):
         The code, see `token_code`.
     """
 
-    reads = "code"
+    reads, comes_trained = "code", True
 
     def __init__(
         self,

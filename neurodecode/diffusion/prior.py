@@ -52,7 +52,7 @@ class DiffusionPrior(nn.Module):
         drops the image tokens.
     """
 
-    reads = "tokens"
+    reads, comes_trained = "tokens", False
 
     def __init__(
         self,

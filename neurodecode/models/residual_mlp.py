@@ -102,11 +102,12 @@ class ResidualMLP(nn.Module):
     def start_at(
         self, linear: dict[str, tuple[Tensor, Tensor]], back: Tensor, scale: float = 5.0
     ) -> None:
-        """Start as linear decoders of a code, which tokens are spelt from.
+        """Start close to linear decoders of a code, which tokens are spelt from.
 
-        The first n_code units of z become `scale` times the decoders' answers, the same for all
-        subjects; the token head undoes the scale. The larger it is, the less the first steps of
-        training move what the linear decoders found.
+        The first n_code units of z_0 become `scale` times the decoders' answers, the same for all
+        subjects; the token head undoes the scale. The larger it is, the less the blocks, which are
+        random at first and add to the same units, disturb the answers, and the less the first
+        steps of training move them.
 
         Parameters
         ----------
@@ -117,9 +118,10 @@ class ResidualMLP(nn.Module):
         scale : float
         """
         n_code, hidden = len(back), self.tokens.in_features
-        if n_code > hidden:
+        if n_code > hidden or not isinstance(self.enter, nn.Identity):
             raise ValueError(
-                f"a code of {n_code} numbers needs hidden={n_code} or more, not {hidden}"
+                f"to start as linear decoders of {n_code} numbers, the network needs "
+                f"linear_path=true and hidden={n_code} or more; or set train.linear_start=null"
             )
         with torch.no_grad():
             for subject, (weights, intercepts) in linear.items():

@@ -44,6 +44,10 @@ class PredictConfig:
             raise ValueError(f"averaging is {self.averaging!r}; choose {' or '.join(AVERAGING)}")
         if self.n_samples < 1:
             raise ValueError(f"n_samples is {self.n_samples}; draw at least one")
+        for name in ("batch", "sampling_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; give 1 or more")
 
 
 @stage(

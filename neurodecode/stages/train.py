@@ -46,6 +46,11 @@ class TrainConfig:
         for name in ("decoder_training", "prior_training"):
             if "seed" in (getattr(self, name) or {}):
                 raise ValueError(f"{name}.seed is not free: it follows from train.seed")
+        for name in ("batch", "prior_batch", "prior_batches", "ridge_components"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if self.linear_start is not None and not self.linear_start > 0:
+            raise ValueError(f"linear_start is {self.linear_start}; give more than 0, or null")
 
 
 @stage(
@@ -61,6 +66,7 @@ def run(config, inputs, out):
 
     subjects = inputs.members("preprocess")
     train, val = ({s: aligned(inputs, s, rows) for s in subjects} for rows in ("train", "val"))
+    check_validation(val)
     stimuli, tables = stimulus_tables(inputs)
     seen = np.unique([i for _, t in train.values() for i in stimuli.get_indexer(t["stimulus_id"])])
     statistics = training_statistics(tables, seen)
@@ -114,6 +120,16 @@ def aligned(inputs, subject, rows):
     return transform(responses, subject, *fitted, aligner), trials
 
 
+def check_validation(val):
+    """Refuse a study in which somebody has no trials to select and to calibrate by."""
+    without = [subject for subject, (_, trials) in val.items() if not len(trials)]
+    if without:
+        raise ValueError(
+            f"{', '.join(without)}: no validation rows, which choose the network's epoch and tell "
+            "how far decoders are to be believed; raise split.rule.val_fraction or name val_runs"
+        )
+
+
 def stimulus_tables(inputs):
     """Read what the stimuli are embedded as: their ids (an index), and float32 arrays by name."""
     import pandas as pd
@@ -153,8 +169,15 @@ def untrained_prior(config, tables):
     if config.prior is None or "tokens" not in tables:
         return None
     sizes = dict(zip(("n_tokens", "dim"), tables["tokens"].shape[1:], strict=True))
-    seed = child_seed(config.seed, "prior weights")
-    return initialised(config.prior, seed, **sizes).to(config.device)
+    prior = initialised(config.prior, child_seed(config.seed, "prior weights"), **sizes)
+    if prior.comes_trained and config.prior_training is not None:
+        raise ValueError("this prior comes trained and is not trained again: prior_training=null")
+    if not prior.comes_trained and config.prior_training is None:
+        raise ValueError(
+            "this prior is trained in the run, but prior_training is null: say how to train it, or "
+            "do without one (train.prior=null)"
+        )
+    return prior.to(config.device)
 
 
 def code_reader(prior):

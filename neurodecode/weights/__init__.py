@@ -43,13 +43,18 @@ def weights_folder(name: str) -> Path | None:
     if folder.is_dir():
         return folder
     if name.startswith(("/", ".", "~")):
-        raise FileNotFoundError(f"no folder {folder}: expected the folder of a saved model")
+        raise FileNotFoundError(f"no folder {folder}: expected where a saved model lies")
     return None
 
 
 def named_folders(node: dict | None) -> list[Path]:
-    """List the local folders that a `_target_` node names: their bytes count in a stage's key."""
+    """List the local folders and files that a `_target_` node names: their bytes count in a key."""
     values = [v for k, v in (node or {}).items() if isinstance(v, str) and k != "_target_"]
     local = (_PREFIX, "/", ".", "~")
-    found = [weights_folder(v) for v in values if v.startswith(local) or "/" in v]
-    return [folder for folder in found if folder is not None]
+    found = [_file(v) or weights_folder(v) for v in values if v.startswith(local) or "/" in v]
+    return [place for place in found if place is not None]
+
+
+def _file(name):
+    path = Path(name).expanduser()
+    return path if path.is_file() else None

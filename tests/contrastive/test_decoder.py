@@ -116,3 +116,8 @@ def test_a_study_without_tokens_and_blurry_pictures_trains_on_the_embedding_alon
 def test_the_rank_of_a_tie_lies_between():
     similarity = np.array([[3.0, 1, 2], [1, 1, 0], [0, 0, 0]])
     np.testing.assert_array_equal(own_rank(similarity, np.array([0, 0, 1])), [1, 1.5, 2])
+
+
+def test_what_is_no_number_is_not_ranked_first():
+    with pytest.raises(ValueError, match="diverged"):
+        own_rank(np.array([[np.nan, 0.2]]), np.array([0]))

@@ -180,3 +180,12 @@ def test_an_unknown_selection_is_refused():
         Plan(n_epochs=1, select="first")
     with pytest.raises(ValueError, match="n_epochs is 0"):
         Plan(n_epochs=0)
+
+
+def test_a_training_that_diverges_says_so():
+    def explodes(model, rows, epoch):
+        parts = loss(model, rows, epoch)
+        return {"total": parts["total"] * (float("nan") if epoch == 2 else 1.0)}
+
+    with pytest.raises(ValueError, match="diverged in epoch 3.*lower learning_rate"):
+        fit(network(), batches, explodes, validate, Plan(n_epochs=5, select="best"))

@@ -176,7 +176,7 @@ def test_mistakes_are_answered_with_what_to_do(clip, tmp_path):
         OpenClipTarget("shipped:clip", pretrained="openai")
     with pytest.raises(ValueError, match="shipped: there are clip, generator, prior, reader"):
         OpenClipTarget("shipped:clop")
-    with pytest.raises(FileNotFoundError, match="expected the folder of a saved model"):
+    with pytest.raises(FileNotFoundError, match="expected where a saved model lies"):
         OpenClipTarget(str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="expected at least one, uint8"):
         clip.pictures(np.zeros((2, 64, 64, 3), np.float32))
@@ -188,3 +188,11 @@ def test_names_of_weights_lead_to_folders_and_hub_names_do_not(tmp_path):
     assert weights_folder("hf-hub:owner/model") is None and weights_folder("ViT-B-32") is None
     node = {"_target_": "a.b.C", "model": "shipped:clip", "pretrained": None, "batch": 3}
     assert named_folders(node) == [shipped("clip")]
+
+
+def test_a_file_of_weights_counts_too(tmp_path):
+    (tmp_path / "ViT-B-32.safetensors").write_bytes(b"weights")
+    node = {"model": "ViT-B-32", "pretrained": str(tmp_path / "ViT-B-32.safetensors")}
+    assert named_folders(node) == [tmp_path / "ViT-B-32.safetensors"]
+    with pytest.raises(FileNotFoundError, match="saved model"):
+        named_folders(node | {"pretrained": str(tmp_path / "nowhere.safetensors")})

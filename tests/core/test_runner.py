@@ -226,6 +226,16 @@ def test_a_failed_stage_leaves_nothing_that_looks_finished(toys, store, tmp_path
     assert '"failed"' in (tmp_path / "run" / "run.json").read_text()
 
 
+def test_a_run_that_was_interrupted_did_not_fail(toys, store, tmp_path, monkeypatch):
+    def stops(self, stage):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "_run_stage", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(store, tmp_path / "run")
+    assert '"interrupted"' in (tmp_path / "run" / "run.json").read_text()
+
+
 def test_products_are_copied_to_the_run_folder(toys, store, tmp_path):
     run(store, tmp_path / "run")
     assert (tmp_path / "run" / "figures.json").read_text() == "6"

@@ -304,6 +304,33 @@ def test_the_code_of_the_networks_counts_for_whoever_runs_them(trained, monkeypa
     assert train.code_digest(made["model"]) != made["code"]["model"]
 
 
+@pytest.mark.parametrize("prior, training", [("dalle2", None), ("shipped", PLAN)])
+def test_a_prior_is_trained_exactly_once(
+    study, with_code, tmp_path, artifact, monkeypatch, prior, training
+):
+    monkeypatch.setattr(train, "baselines", lambda *a: pytest.fail("ridge was fitted"))
+    node = PRIOR if prior == "dalle2" else with_code["prior"]
+    with pytest.raises(ValueError, match="prior_training"):
+        run_train(study, tmp_path, artifact, config(prior=node, prior_training=training))
+
+
+def test_a_study_without_validation_rows_is_refused(study, tmp_path, artifact):
+    table = pd.read_csv(study["split"].path("split.tsv"), sep="\t", keep_default_na=False)
+    table["split"] = table["split"].replace("val", "train")
+    Folder(tmp_path / "no val", None).save_table("split.tsv", table)
+    study = study | {"split": artifact(tmp_path / "no val")}
+    with pytest.raises(ValueError, match="sub-01, sub-02: no validation rows.*val_fraction"):
+        run_train(study, tmp_path, artifact, config())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batch": 0}, {"linear_start": 0.0}, {"linear_start": -1.0}, {"prior_batches": 0}]
+)
+def test_numbers_that_train_nothing_are_refused(changes):
+    with pytest.raises(ValueError, match=f"{list(changes)[0]} is"):
+        config(**changes)
+
+
 def test_a_seed_within_a_plan_is_refused_at_once():
     for name in ("decoder_training", "prior_training"):
         with pytest.raises(ValueError, match=f"{name}.seed"):
@@ -401,7 +428,9 @@ def test_train_cannot_read_test_rows(study):
         View(train.run, study).responses("sub-01", rows="test")
 
 
-@pytest.mark.parametrize("changes", [{"averaging": "mean"}, {"n_samples": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"averaging": "mean"}, {"n_samples": 0}, {"batch": 0}, {"sampling_steps": 0}]
+)
 def test_predict_refuses_what_it_cannot_do(changes):
     with pytest.raises(ValueError):
         predict.PredictConfig(**changes)
