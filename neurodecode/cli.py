@@ -112,6 +112,9 @@ def run(overrides):
         job()
     except SystemExit as done:  # Hydra has said why the configuration could not be composed
         return max(codes) if codes else (2 if done.code else 0)
+    except ValueError as error:  # experiment=null, for example, which Hydra does not expect
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return max(codes, default=0)
 
 
