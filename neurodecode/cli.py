@@ -107,14 +107,12 @@ def run(overrides):
         config = OmegaConf.to_container(composed, resolve=True)
         codes.append(guarded(lambda: run_composed(config, _output_folder())))
 
-    sys.argv = ["neurodecode run", *overrides]
+    # No experiment is what there is without one; Hydra takes null in the file only.
+    sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
     try:
         job()
     except SystemExit as done:  # Hydra has said why the configuration could not be composed
         return max(codes) if codes else (2 if done.code else 0)
-    except ValueError as error:  # experiment=null, for example, which Hydra does not expect
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     return max(codes, default=0)
 
 

@@ -68,7 +68,7 @@ def test_a_users_own_bids_folder_goes_through_as_the_readme_says(tmp_path):
     [
         (["trian.batch=3"], "trian"),
         (["experiment=retreival"], "retrieval"),
-        (["experiment=null"], "override must be a string"),
+        (["experiment=null", "stages=[nosuch]"], "there is no stage 'nosuch'"),
         (["stages=[]"], "stages: expected a list of stages"),
         (["stages=simulate"], "stages: expected a list of stages"),
         (["train.linear_start=0"], "train: linear_start is 0"),
