@@ -147,12 +147,13 @@ def run_composed(config, run_folder):
 
 def resolve_threads(threads):
     """Return the number of CPU threads; null is all cores."""
+    from neurodecode.core.checks import typed
     from neurodecode.core.errors import ConfigError
 
-    if threads is None:
+    if typed(threads, int | None, "threads") is None:
         return len(os.sched_getaffinity(0))
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ConfigError(f"threads: expected null or a whole number from 1, got {threads!r}")
+    if threads < 1:
+        raise ConfigError(f"threads: expected 1 or more, or null for all cores, got {threads}")
     return threads
 
 

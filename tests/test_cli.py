@@ -83,7 +83,7 @@ def test_libraries_keep_to_their_threads(monkeypatch, request, n):
 
 @pytest.mark.parametrize("threads", [0, -1, "foo", True])
 def test_a_number_of_threads_that_is_none_is_refused(threads):
-    with pytest.raises(ValueError, match="threads: expected null or a whole number from 1"):
+    with pytest.raises(ValueError, match="threads: expected"):
         cli.resolve_threads(threads)
     assert cli.resolve_threads(None) >= 1 and cli.resolve_threads(3) == 3
 

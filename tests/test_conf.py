@@ -28,21 +28,29 @@ def composed(*overrides):
 
 
 def check(config):
-    for name in config["stages"]:
-        stage = load_stage(name)
+    """Every stage's node, keys and types included, becomes the configuration of that stage."""
+    stages = [load_stage(name) for name in config["stages"]]
+    assert stages
+    for stage in stages:
         check_targets(config[stage.name], stage.name)
-        dataclass_from(config[stage.name], stage.config, stage.name)
+        made = dataclass_from(config[stage.name], stage.config, stage.name)
+        assert isinstance(made, stage.config)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_fits_its_stages(name):
-    check(composed(f"experiment={name}"))
+    config = composed(f"experiment={name}")
+    own = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
+    assert config["stages"] == own.get("stages", composed()["stages"])
+    check(config)
 
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_a_choice_composes_and_fits_its_target(name):
     group, _, choice = name.removesuffix(".yaml").rpartition("/")
-    check(composed(f"{group}={choice}"))
+    chosen = composed(f"{group}={choice}")
+    assert chosen["stages"] == composed()["stages"]
+    check(chosen)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -70,7 +70,7 @@ def test_a_users_own_bids_folder_goes_through_as_the_readme_says(tmp_path):
         (["experiment=retreival"], "retrieval"),
         (["experiment=null", "stages=[nosuch]"], "there is no stage 'nosuch'"),
         (["stages=[]"], "stages: expected a list of stages"),
-        (["stages=simulate"], "stages: expected a list of stages"),
+        (["stages=simulate"], "stages: expected a list such as [simulate]"),
         (["train.linear_start=0"], "train: linear_start is 0"),
         (["predict.batch=0"], "predict: batch is 0"),
         (["train.batch=three"], "train.batch: expected a whole number, got 'three'"),

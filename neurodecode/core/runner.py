@@ -14,7 +14,7 @@ from pathlib import Path
 
 from neurodecode import __version__
 from neurodecode.core.build import check_targets, targets
-from neurodecode.core.checks import dataclass_from
+from neurodecode.core.checks import dataclass_from, typed
 from neurodecode.core.errors import ConfigError, DamagedArtifact, UserError
 from neurodecode.core.fingerprint import fingerprint, moved
 from neurodecode.core.key import digest, keyed_fields, stage_key
@@ -49,8 +49,8 @@ class Pipeline:
     """
 
     def __init__(self, config, store, hardware, run_folder=None):
-        if not isinstance(config["stages"], list | tuple) or not config["stages"]:
-            raise ConfigError(f"stages: expected a list of stages, got {config['stages']!r}")
+        if not typed(config["stages"], list[str], "stages"):
+            raise ConfigError("stages: expected a list of stages, got []")
         self.stages = [load_stage(name) for name in config["stages"]]
         self.configs = {s.name: _typed_config(s, config) for s in self.stages}
         self.stages = [s for s in self.stages if s.applies(self.configs[s.name])]

@@ -33,6 +33,7 @@ class AlignConfig:
 
 @stage("align", config=AlignConfig, inputs=("preprocess", "split"))
 def run(config, inputs, out):
+    """Fit scaling, channels and maps on training rows; measure the gain on validation rows."""
     import pandas as pd
 
     subjects = inputs.members("preprocess")

@@ -65,6 +65,7 @@ READS = ("index", "embed", "split", "preprocess")
 
 @stage("crossvalidate", config=CrossvalidateConfig, inputs=READS, opens_test=True)
 def run(config, inputs, out):
+    """Hold out each run, then pairs of categories; write scores, comparisons and confusions."""
     classes, embeddings = _classes(inputs)
     decoder = build(config.model)
     baselines = {name: build(node) for name, node in config.baselines.items() if node}

@@ -42,6 +42,7 @@ class EmbedConfig:
     external=lambda config: named_folders(config.target),
 )
 def run(config, inputs, out):
+    """Embed every stimulus: pooled, tokens and blurry pictures, or sentences of categories."""
     stimuli = inputs.table("index", "stimuli.tsv")
     target = build(config.target)
     about = {"dim": target.dim, "n_tokens": target.n_tokens, "token_dim": target.token_dim}

@@ -57,6 +57,7 @@ READS = ("index", "embed", "split", "preprocess:qc.json", "predict", "?reconstru
 
 @stage("evaluate", config=EvaluateConfig, inputs=READS, opens_test=True, external=weights)
 def run(config, inputs, out):
+    """Score all conditions of all subjects and compare them; write tables and figures.json."""
     import pandas as pd
 
     subjects = inputs.members("predict")

@@ -40,6 +40,7 @@ def raw_files(config):
 
 @stage("index", config=IndexConfig, inputs=("?simulate:bids/*",), external=raw_files)
 def run(config, inputs, out):
+    """Read events and headers; write the trials and files of every subject, and the stimuli."""
     recipe = config.recipe
     root, digest = _data_set(recipe, inputs)
     runs = bids.find_runs(recipe, root)

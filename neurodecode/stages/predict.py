@@ -58,6 +58,7 @@ class PredictConfig:
     opens_test=True,
 )
 def run(config, inputs, out):
+    """Ask decoders and controls about the test rows of one subject, and draw tokens."""
     from neurodecode.models.answers import network_answers, ridge_answers
 
     subject = inputs.each

@@ -52,6 +52,7 @@ class PreprocessConfig:
     sealed=("responses.npy",),
 )
 def run(config, inputs, out):
+    """Turn the runs of one subject into responses, (n_trials, n_channels)."""
     subject = inputs.each
     trials = inputs.table("index", f"{subject}/trials.tsv")
     files = inputs.table("index", f"{subject}/files.tsv")

@@ -40,6 +40,7 @@ class ReconstructConfig:
     external=lambda config: [*named_folders(config.generator), *named_folders(config.target)],
 )
 def run(config, inputs, out):
+    """Paint every sample of every condition of one subject, and choose one a row by the brain."""
     subject = inputs.each
     generator, target = build(config.generator), build(config.target)
     conditions = [c["name"] for c in inputs.json("predict", "conditions.json")]

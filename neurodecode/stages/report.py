@@ -50,6 +50,7 @@ def _pictures(folder):
 
 @stage("report", config=ReportConfig, inputs=READS, external=example_pictures)
 def run(config, inputs, out):
+    """Draw report.html, its figures and score_card.json."""
     from neurodecode.report.headline import headline
     from neurodecode.report.page import Study, page
     from neurodecode.report.score_card import score_card

@@ -17,6 +17,7 @@ class SimulateConfig:
 
 @stage("simulate", config=SimulateConfig, applies=lambda config: config.study is not None)
 def run(config, inputs, out):
+    """Make a study with known truth and write it as BIDS."""
     summary = build(config.study, folder=out.path("bids"))
     out.save_json("summary.json", summary)
     for line in describe(summary):

@@ -22,6 +22,7 @@ class SplitConfig:
 
 @stage("split", config=SplitConfig, inputs=("index",))
 def run(config, inputs, out):
+    """Say for every trial whether it is train, val or test; freeze and hash it."""
     trials = inputs.table("index", "trials.tsv")
     stimuli = inputs.table("index", "stimuli.tsv")
 

@@ -60,6 +60,7 @@ class TrainConfig:
     external=lambda config: named_folders(config.prior),
 )
 def run(config, inputs, out):
+    """Fit ridge, train the network, train or calibrate the prior; write weights and history."""
     import pandas as pd
 
     from neurodecode.models.answers import network_answers, ridge_answers

@@ -65,6 +65,7 @@ class Subject:
 
     @property
     def n_voxels(self) -> int:
+        """Number of voxels in the brain."""
         return len(self.ijk)
 
     @property

@@ -11,11 +11,13 @@ SLOPE = 0.1  # scanner units per step of the stored integers: about 0.01 % of th
 
 
 def write_json(path: Path, obj: dict) -> None:
+    """Write indented JSON, as UTF-8; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(obj, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a BIDS table: tabs, eight decimals, ``n/a`` for what is missing; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table.round(8).to_csv(path, sep="\t", index=False, lineterminator="\n", na_rep="n/a")
 
