@@ -46,8 +46,13 @@ def ridge_answers(fits: dict[str, np.ndarray]) -> Answers:
 
 def own_fit(fits: dict[str, np.ndarray], subject: str) -> dict[str, np.ndarray]:
     """The arrays of one subject, without its name."""
-    own = {name: array for name, array in fits.items() if name.startswith(f"{subject}/")}
+    own = below(fits, f"{subject}/")
     if not own:
         known = sorted({name.partition("/")[0] for name in fits})
         raise ValueError(f"ridge was fitted to {', '.join(known)}, not to {subject!r}")
-    return {name.removeprefix(f"{subject}/"): array for name, array in own.items()}
+    return own
+
+
+def below(arrays: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `start`, without it."""
+    return {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}

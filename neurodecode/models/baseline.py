@@ -47,26 +47,25 @@ def fit_baseline(
 def predict_baseline(responses: np.ndarray, fit: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Predict every target of trials (n_trials, n_channels): `{name: (n_trials, ...)}`, float32."""
     scores = predict_ridge(responses, fit)
-    predicted, first = {}, 0
-    for name in sorted(n.removesuffix("/mean") for n in fit if n.endswith("/mean")):
-        basis = fit[f"{name}/components"]
-        own = scores[:, first : first + len(basis)]
-        predicted[name] = fit[f"{name}/mean"] + np.tensordot(own, basis, axes=1)
-        first += len(basis)
-    return predicted
+    return {
+        name: fit[f"{name}/mean"] + np.tensordot(scores[:, own], fit[f"{name}/components"], axes=1)
+        for name, own in _columns(fit).items()
+    }
 
 
 def linear_map(fit: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Weights (n_channels, n_values) and intercepts (n_values,) of one target, flat."""
-    first = 0
-    for other in sorted(n.removesuffix("/mean") for n in fit if n.endswith("/mean")):
-        basis = fit[f"{other}/components"].reshape(len(fit[f"{other}/components"]), -1)
-        own = slice(first, first + len(basis))
-        first += len(basis)
-        if other == name:
-            intercepts = fit["intercepts"][own] @ basis + fit[f"{name}/mean"].ravel()
-            return fit["weights"][:, own] @ basis, intercepts
-    raise KeyError(f"ridge predicts no {name!r}")
+    own, basis = _columns(fit)[name], fit[f"{name}/components"]
+    basis = basis.reshape(len(basis), -1)
+    intercepts = fit["intercepts"][own] @ basis + fit[f"{name}/mean"].ravel()
+    return fit["weights"][:, own] @ basis, intercepts
+
+
+def _columns(fit):
+    """The columns of the weights that predict each target, by its name."""
+    names = sorted(n.removesuffix("/mean") for n in fit if n.endswith("/mean"))
+    ends = np.cumsum([len(fit[f"{name}/components"]) for name in names])
+    return {n: slice(e - len(fit[f"{n}/components"]), e) for n, e in zip(names, ends, strict=True)}
 
 
 def components(target: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

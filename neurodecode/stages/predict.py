@@ -142,8 +142,10 @@ def loaded(network, name, trained, device):
     """Fill a network with the weights under `name/`."""
     import torch
 
-    own = {k: torch.as_tensor(a) for k, a in trained.items() if k.startswith(f"{name}/")}
-    network.load_state_dict({k.removeprefix(f"{name}/"): a for k, a in own.items()})
+    from neurodecode.models.answers import below
+
+    own = below(trained, f"{name}/")
+    network.load_state_dict({k: torch.as_tensor(a) for k, a in own.items()})
     return network.to(device).eval()
 
 
@@ -192,9 +194,10 @@ def belief(prior, trained, decoder, subject, said, n_repeats):
     """What the prior is given of each row; None: no brain."""
     if decoder == "prior_only":
         return None
-    start = f"calibration/{decoder}/{subject}/"
-    own = {k.removeprefix(start): a for k, a in trained.items() if k.startswith(start)}
-    return prior.condition(said[prior.reads], own, n_repeats)
+    from neurodecode.models.answers import below
+
+    calibration = below(trained, f"calibration/{decoder}/{subject}/")
+    return prior.condition(said[prior.reads], calibration, n_repeats)
 
 
 def line_of(samples):
