@@ -78,7 +78,7 @@ def _fetch_haxby(arguments):
     fetch(arguments.out)
     print(  # the download holds no motion estimates
         f"wrote {arguments.out}\nnext: neurodecode run experiment=haxby "
-        f"recipe.root={arguments.out} preprocess.confounds=[]"
+        f"recipe.root={arguments.out} preprocess.method.confounds=[]"
     )
 
 

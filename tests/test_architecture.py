@@ -25,7 +25,8 @@ ALLOWED = (
     | {"core": set(), "weights": {"core"}}
     | {"data": {"core"}, "report": {"core"}}
     | {"world": {"core", *NUMERICS}}
-    | {"stages": {"core", "data", "world", "report", "weights", *NUMERICS}}
+    | {"preprocess": {"core", "data", "signal"}}
+    | {"stages": {"core", "data", "preprocess", "world", "report", "weights", *NUMERICS}}
     | {"cli": {"core", "data", "stages", "report", "world", "weights", *NUMERICS}}
 )
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "nilearn", "mne"}

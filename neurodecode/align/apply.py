@@ -1,69 +1,103 @@
 """From a subject's raw responses to what the network reads: scaled, selected, aligned."""
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 
 from neurodecode.align.base import Aligner
 
+Arrays = dict[str, np.ndarray]
 
-def transform(
-    responses: np.ndarray,
-    subject: str,
-    scaling: dict[str, np.ndarray],
-    channels: dict[str, np.ndarray],
-    maps: dict[str, np.ndarray],
-    aligner: Aligner,
-) -> np.ndarray:
-    """Apply what `align` fitted on training rows to trials of one subject.
+
+class Scaler(Protocol):
+    """Brings one subject's channels to one scale; see `neurodecode.signal.scaling`."""
+
+    def fit(self, responses: np.ndarray, trials) -> Arrays:
+        """Fit on training rows, (n_trials, n_channels[, n_times])."""
+
+    def transform(self, responses: np.ndarray, state: Arrays) -> np.ndarray:
+        """Scale any rows; the shape stays."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `align` fitted on training rows; arrays are named ``{subject}/...``.
+
+    Attributes
+    ----------
+    scaler, aligner : object
+        That the states belong to.
+    scaling, maps : dict of ndarray
+        Their states; the reference subject has no map.
+    channels : dict of ndarray
+        ``{subject}``: indices of the channels that are kept.
+    """
+
+    scaler: Scaler
+    aligner: Aligner
+    scaling: Arrays
+    channels: Arrays
+    maps: Arrays
+
+
+def transform(responses: np.ndarray, subject: str, fitted: Fitted) -> np.ndarray:
+    """Apply what `align` fitted to trials of one subject.
 
     Parameters
     ----------
-    responses : ndarray, shape (n_trials, n_channels)
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
         As preprocessed.
     subject : str
-    scaling : dict of ndarray
-        ``{subject}/mean`` and ``{subject}/std``, shape (n_channels,).
-    channels : dict of ndarray
-        ``{subject}``: indices of the channels that are kept.
-    maps : dict of ndarray
-        ``{subject}/...``: the aligner's state; the reference subject has none.
-    aligner : Aligner
-        The one the maps were fitted with.
+    fitted : Fitted
 
     Returns
     -------
-    aligned : ndarray of float32, shape (n_trials, n_channels_out)
+    aligned : ndarray of float32, shape (n_trials, n_channels_out[, n_times])
 
     Raises
     ------
     ValueError
         For a subject that was not there when the alignment was fitted, or for other channels.
     """
-    selected = scale_and_select(responses, subject, scaling, channels)
-    state = subject_state(maps, subject)
-    return aligner.transform(selected, state) if state else selected
+    selected = scale_and_select(responses, subject, fitted)
+    state = subject_state(fitted.maps, subject)
+    return map_channels(fitted.aligner, selected, state) if state else selected
 
 
-def scale_and_select(
-    responses: np.ndarray,
-    subject: str,
-    scaling: dict[str, np.ndarray],
-    channels: dict[str, np.ndarray],
-) -> np.ndarray:
-    """Standardise a subject's reliable channels, by training statistics: float32."""
-    if subject not in channels:
-        known = sorted(name for name in channels if "/" not in name)
+def scale_and_select(responses: np.ndarray, subject: str, fitted: Fitted) -> np.ndarray:
+    """Scale a subject's channels by training statistics and keep the reliable ones: float32."""
+    if subject not in fitted.channels:
+        known = sorted(name for name in fitted.channels if "/" not in name)
         raise ValueError(f"{subject} was not aligned; {', '.join(known)} were: run align with it")
-    mean, std = scaling[f"{subject}/mean"], scaling[f"{subject}/std"]
-    if responses.shape[1] != len(mean):
+    expected = tuple(fitted.channels[f"{subject}/shape"])
+    if responses.shape[1:] != expected:
+        word = lambda shape: " × ".join(map(str, shape))
         raise ValueError(
-            f"{subject} has {responses.shape[1]} channels but was aligned with {len(mean)}: "
-            "use the same mask in preprocess, or align again"
+            f"{subject} has {word(responses.shape[1:])} channels but was aligned with "
+            f"{word(expected)}: use the same mask, sensors and times in preprocess, or align again"
         )
-    kept = channels[subject]
-    return ((responses[:, kept] - mean[kept]) / std[kept]).astype(np.float32)
+    scaled = fitted.scaler.transform(responses, subject_state(fitted.scaling, subject))
+    return scaled[:, fitted.channels[subject]]
 
 
-def subject_state(maps: dict[str, np.ndarray], subject: str) -> dict[str, np.ndarray]:
-    """One subject's part of all maps; empty for the reference and where nothing was fitted."""
+def subject_state(states: Arrays, subject: str) -> Arrays:
+    """One subject's part of all states; empty for the reference and where nothing was fitted."""
     own = f"{subject}/"
-    return {name.removeprefix(own): maps[name] for name in maps if name.startswith(own)}
+    return {name.removeprefix(own): states[name] for name in states if name.startswith(own)}
+
+
+def map_channels(aligner: Aligner, responses: np.ndarray, state: Arrays) -> np.ndarray:
+    """Map trials by a fitted state; where there are times, each time by itself."""
+    if responses.ndim == 2:
+        return aligner.transform(responses, state)
+    mapped = aligner.transform(as_samples(responses), state)
+    trials_first = mapped.reshape(len(responses), responses.shape[2], -1)
+    return np.ascontiguousarray(trials_first.transpose(0, 2, 1))
+
+
+def as_samples(responses: np.ndarray) -> np.ndarray:
+    """Trials with times as rows of their own: (n_trials * n_times, n_channels)."""
+    if responses.ndim == 2:
+        return responses
+    return responses.transpose(0, 2, 1).reshape(-1, responses.shape[1])

@@ -10,13 +10,13 @@ def stimulus_means(responses: np.ndarray, stimulus_ids) -> tuple[np.ndarray, np.
     -------
     names : ndarray of str, shape (n_stimuli,)
         Sorted; trials without a stimulus (an empty id) are left out.
-    means : ndarray of float64, shape (n_stimuli, n_channels)
+    means : ndarray of float64, shape (n_stimuli, n_channels[, n_times])
     """
     ids = np.asarray(stimulus_ids, str)
     names, which, counts = np.unique(ids[ids != ""], return_inverse=True, return_counts=True)
-    sums = np.zeros((len(names), responses.shape[1]))
+    sums = np.zeros((len(names), *responses.shape[1:]))
     np.add.at(sums, which, responses[ids != ""])
-    return names, sums / counts[:, None]
+    return names, sums / counts.reshape(-1, *[1] * (responses.ndim - 1))
 
 
 def shared_responses(source, source_ids, reference, reference_ids):
@@ -24,7 +24,7 @@ def shared_responses(source, source_ids, reference, reference_ids):
 
     Returns
     -------
-    source, reference : ndarray, shapes (n_shared, n_source) and (n_shared, n_reference)
+    source, reference : ndarray, shapes (n_shared, n_source[, n_times]) and (n_shared, n_reference…)
         Row i of both belongs to the same stimulus.
     """
     names_a, means_a = stimulus_means(source, source_ids)

@@ -224,8 +224,10 @@ class RawDigests:
         return out
 
     def one(self, path):
-        """Return the sha256 of one file."""
+        """Return the sha256 of one file, or of all that lies below a folder."""
         path = Path(path)
+        if path.is_dir():
+            return digest(self.of([path]))
         stat = path.stat()
         state = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
         if state not in self.known:

@@ -1,12 +1,15 @@
 """Find the files of a study by their BIDS names, with the inheritance of sidecars."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from neurodecode.data.layouts.base import Run
+from neurodecode.data.readers import FORMATS, format_of
 from neurodecode.data.recipe import Recipe
 
 NIFTI = (".nii.gz", ".nii")
+ABOUT_SENSORS = {"channels": ".tsv", "electrodes": ".tsv", "coordsystem": ".json"}
 NUMBERED = ("run", "echo", "split")  # run-1 and run-01 are the same run
 
 
@@ -18,27 +21,6 @@ class BidsFile:
     entities: dict
     suffix: str
     extension: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recording of one subject, and every file that says something about it."""
-
-    subject: str
-    session: str
-    run: str
-    """Unique within the subject: ``run-03``, or ``ses-01_run-03`` where there are sessions."""
-    bold: Path
-    events: Path
-    sidecars: tuple[Path, ...]
-    confounds: Path | None
-    mask: Path | None
-    rois: dict = field(default_factory=dict)
-
-    def files(self):
-        """Every file of the run, in a fixed order."""
-        optional = [p for p in (self.confounds, self.mask) if p]
-        return [self.bold, self.events, *self.sidecars, *optional, *self.rois.values()]
 
 
 def parse_name(path):
@@ -104,11 +86,11 @@ def find_runs(recipe: Recipe, root):
     if not runs:
         where = derivatives_folder(recipe, root) if recipe.bold_entities else root
         raise FileNotFoundError(
-            f"{where} holds no signal file *_{recipe.suffix}.nii[.gz] with "
+            f"{where} holds no signal file *_{recipe.suffix}.* ({', '.join(FORMATS)}) with "
             f"task-{recipe.task or '…'} {recipe.bold_entities or ''} in sub-*/{recipe.datatype}: "
             "check recipe.task, recipe.bold_entities and recipe.derivatives"
         )
-    tasks = {parse_name(r.bold).entities.get("task", "") for r in runs}
+    tasks = {parse_name(r.signal).entities.get("task", "") for r in runs}
     if len(tasks) > 1:
         raise ValueError(f"the data set has several tasks, choose one: recipe.task={min(tasks)} …")
     return runs
@@ -156,50 +138,69 @@ def _runs_of(recipe, root, subject):
     derived = derivatives_folder(recipe, root)
     signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
     pool = _files_in((derived / subject).rglob(f"{subject}_*"))
-    runs = []
-    for signal in signals:
-        sidecars = inherited(root, signal, recipe.suffix, ".json")
-        if derived != root:
-            sidecars += inherited(derived, signal, recipe.suffix, ".json")
-        runs.append(
-            Run(
-                subject=subject,
-                session=_label(signal, "ses", ""),
-                run="_".join(
-                    filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")])
-                ),
-                bold=signal.path,
-                events=_events(root, signal),
-                sidecars=tuple(dict.fromkeys(sidecars)),
-                confounds=_nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds"),
-                mask=_nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask"),
-                rois={
-                    name: _nearest(pool, signal, pattern, NIFTI, f"recipe.rois.{name}")
-                    for name, pattern in recipe.rois.items()
-                },
-            )
-        )
+    runs = [_run(recipe, root, derived, pool, subject, parts) for parts in signals]
     return sorted(runs, key=lambda r: _natural(r.run))
 
 
+def _run(recipe, root, derived, pool, subject, parts):
+    """Gather what belongs to one run; `parts` are its signal files, the leading one first."""
+    signal, *more = parts
+    sidecars = inherited(root, signal, recipe.suffix, ".json")
+    if derived != root:
+        sidecars += inherited(derived, signal, recipe.suffix, ".json")
+    labels = filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")])
+    own = {
+        "confounds": _nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds"),
+        "mask": _nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask"),
+    }
+    for name, pattern in recipe.rois.items():
+        own[f"roi/{name}"] = _nearest(pool, signal, pattern, NIFTI, f"recipe.rois.{name}")
+    for suffix, extension in ABOUT_SENSORS.items():
+        own[suffix] = (inherited(root, signal, suffix, extension) or [None])[-1]
+    surfaces = [f for f in parts if "hemi" in f.entities]
+    continued = [] if surfaces else more
+    for number, path in enumerate(_belonging(signal) + [f.path for f in continued], 1):
+        own[f"part/{number}"] = path
+    return Run(
+        subject=subject,
+        session=_label(signal, "ses", ""),
+        run="_".join(labels),
+        signals={f.entities["hemi"]: f.path for f in surfaces} or {"": signal.path},
+        events=_events(root, signal),
+        sidecars=tuple(dict.fromkeys(sidecars)),
+        others={kind: path for kind, path in own.items() if path is not None},
+    )
+
+
 def _signals(recipe, folder, subject):
+    """List the signal files of each run: one, or the hemispheres or splits of one recording."""
     wanted = {**({"task": recipe.task} if recipe.task else {}), **recipe.bold_entities}
     places = [
         folder / subject / recipe.datatype,
         *(folder / subject).glob(f"ses-*/{recipe.datatype}"),
     ]
-    files = _files_in(p for place in places for p in place.glob(f"*_{recipe.suffix}.nii*"))
-    found = [f for f in files if f.extension in NIFTI and _fits(f, wanted)]
+    paths = sorted(p for place in places for p in place.glob(f"*_{recipe.suffix}.*"))
+    files = [parse_name(p) for p in paths if format_of(p)]
+    found = [f for f in files if f is not None and f.extension in FORMATS and _fits(f, wanted)]
     by_run = {}
     for file in found:
         key = tuple(file.entities.get(e, "") for e in ("ses", "task", "run"))
-        if key in by_run:
+        by_run.setdefault(key, []).append(file)
+    for files in by_run.values():
+        apart = {(f.entities.get("hemi"), f.entities.get("split")) for f in files}
+        if len(apart) < len(files):
             raise ValueError(
-                f"{by_run[key].path.name} and {file.path.name} are one run: say in "
+                f"{files[0].path.name} and {files[1].path.name} are one run: say in "
                 "recipe.bold_entities which to take, such as {space: …, desc: preproc}"
             )
-        by_run[key] = file
     return list(by_run.values())
+
+
+def _belonging(signal):
+    """The other files of a recording in several: markers and samples beside a header."""
+    stem = signal.path.name.removesuffix(signal.extension)
+    beside = sorted(signal.path.parent.glob(f"{stem}.*"))
+    return [p for p in beside if p != signal.path and p.suffix not in (".json", ".tsv")]
 
 
 def _events(root, signal):

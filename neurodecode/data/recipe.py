@@ -15,6 +15,8 @@ class Recipe:
     """
 
     name: str = "bids"
+    layout: dict = field(default_factory=lambda: {"_target_": "neurodecode.data.layouts.bids.Bids"})
+    """How the folder is read: a `_target_` of neurodecode.data.layouts, or one of your own."""
     root: str = field(default="", metadata={"keyed": False})
     """Folder of the BIDS data set; empty: the study simulated by this experiment."""
     derivatives: str = field(default="", metadata={"keyed": False})

@@ -68,7 +68,8 @@ def trial_table(events_of_runs):
     Parameters
     ----------
     events_of_runs : list of (Run, DataFrame)
-        In the order of recording; the events have a column ``stimulus_id``.
+        In the order of recording; the events have a column ``stimulus_id``, and ``session`` and
+        ``run`` where one file holds several.
 
     Returns
     -------
@@ -80,10 +81,12 @@ def trial_table(events_of_runs):
 
     parts = []
     for run, events in events_of_runs:
-        names = [f"{run.subject}_{run.run}_{i:04d}" for i in range(1, len(events) + 1)]
-        parts.append(
-            events.assign(trial_id=names, subject=run.subject, session=run.session, run=run.run)
-        )
+        part = events.assign(subject=run.subject)
+        for column in ("session", "run"):
+            part[column] = events.get(column, getattr(run, column))
+        number = part.groupby("run", sort=False).cumcount() + 1
+        names = zip(part["run"], number, strict=True)
+        parts.append(part.assign(trial_id=[f"{run.subject}_{r}_{i:04d}" for r, i in names]))
     trials = pd.concat(parts, ignore_index=True)
     trials["repeat"] = trials.groupby("stimulus_id").cumcount() + 1
     free = [c for c in trials.columns if c not in (*FIRST, "shown")]

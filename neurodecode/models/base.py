@@ -20,6 +20,8 @@ class Sizes:
         Shape of the token grid; ``n_tokens=0``: the target has none (class names, for example).
     blurry : tuple of int, or None
         Shape (height, width, 3) of the low-level picture; None: the study shows no pictures.
+    n_times : int, or None
+        Samples of each trial; None: responses have no time axis.
     """
 
     channels: dict[str, int]
@@ -27,6 +29,7 @@ class Sizes:
     n_tokens: int = 0
     token_dim: int = 0
     blurry: tuple[int, int, int] | None = None
+    n_times: int | None = None
 
 
 class BrainOutput(NamedTuple):

@@ -20,8 +20,8 @@ def fit_baseline(
 
     Parameters
     ----------
-    responses : ndarray, shape (n_trials, n_channels)
-        Training rows of one subject.
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+        Training rows of one subject; each channel at each time is a feature.
     targets : dict of ndarray, each (n_trials, ...)
         By name, e.g. pooled, tokens and blurry.
     groups : ndarray, shape (n_trials,)
@@ -36,7 +36,8 @@ def fit_baseline(
         (k, ...), which the ridge predictions are the scores of.
     """
     parts = {name: components(targets[name], n_components) for name in sorted(targets)}
-    fit = fit_ridge(responses, np.concatenate([p[0] for p in parts.values()], axis=1), groups)
+    scores = np.concatenate([p[0] for p in parts.values()], axis=1)
+    fit = fit_ridge(flat(responses), scores, groups)
     for name, (_, mean, basis) in parts.items():
         shape = targets[name].shape[1:]
         fit[f"{name}/mean"] = mean.reshape(shape)
@@ -45,16 +46,21 @@ def fit_baseline(
 
 
 def predict_baseline(responses: np.ndarray, fit: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Predict every target of trials (n_trials, n_channels): `{name: (n_trials, ...)}`, float32."""
-    scores = predict_ridge(responses, fit)
+    """Predict every target of trials: `{name: (n_trials, ...)}`, float32."""
+    scores = predict_ridge(flat(responses), fit)
     return {
         name: fit[f"{name}/mean"] + np.tensordot(scores[:, own], fit[f"{name}/components"], axes=1)
         for name, own in _columns(fit).items()
     }
 
 
+def flat(responses: np.ndarray) -> np.ndarray:
+    """Trials as rows of features: channels, or channels at each time."""
+    return responses.reshape(len(responses), -1)
+
+
 def linear_map(fit: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (n_channels, n_values) and intercepts (n_values,) of one target, flat."""
+    """Weights (n_features, n_values) and intercepts (n_values,) of one target, flat."""
     own, basis = _columns(fit)[name], fit[f"{name}/components"]
     basis = basis.reshape(len(basis), -1)
     intercepts = fit["intercepts"][own] @ basis + fit[f"{name}/mean"].ravel()
@@ -78,13 +84,13 @@ def components(target: np.ndarray, n_components: int) -> tuple[np.ndarray, np.nd
     basis : ndarray, shape (k, n_values)
         The identity for vectors, and where there are no more values than `n_components`.
     """
-    flat = np.asarray(target, np.float32).reshape(len(target), -1)
-    mean = flat.mean(axis=0)
-    if target.ndim == 2 or flat.shape[1] <= n_components:
-        return flat - mean, mean, np.eye(flat.shape[1], dtype=np.float32)
+    rows = np.asarray(target, np.float32).reshape(len(target), -1)
+    mean = rows.mean(axis=0)
+    if target.ndim == 2 or rows.shape[1] <= n_components:
+        return rows - mean, mean, np.eye(rows.shape[1], dtype=np.float32)
     from sklearn.decomposition import PCA
 
     # randomised where that is faster: all singular vectors of tokens took seconds per subject
-    found = PCA(n_components=min(n_components, len(flat)), random_state=0).fit(flat)
+    found = PCA(n_components=min(n_components, len(rows)), random_state=0).fit(rows)
     basis = found.components_.astype(np.float32)
-    return (flat - mean) @ basis.T, mean, basis
+    return (rows - mean) @ basis.T, mean, basis

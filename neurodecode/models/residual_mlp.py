@@ -56,7 +56,7 @@ class ResidualMLP(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.inputs = nn.ModuleDict(
-            {subject: nn.Linear(n, hidden) for subject, n in sizes.channels.items()}
+            {s: nn.Linear(n * (sizes.n_times or 1), hidden) for s, n in sizes.channels.items()}
         )
         self.hide_channels = nn.Dropout(input_dropout)
         self.enter = nn.Identity() if linear_path else _activation(hidden, dropout)
@@ -79,7 +79,7 @@ class ResidualMLP(nn.Module):
 
         Parameters
         ----------
-        responses : Tensor, shape (n_trials, n_channels of this subject)
+        responses : Tensor, shape (n_trials, n_channels of this subject[, n_times])
             Scaled by the statistics of training rows.
         subject : str
 
@@ -89,7 +89,7 @@ class ResidualMLP(nn.Module):
             For a subject, or a number of channels, that the network was not made for.
         """
         self._check(responses, subject)
-        z = self.enter(self.inputs[subject](self.hide_channels(responses)))
+        z = self.enter(self.inputs[subject](self.hide_channels(responses.flatten(1))))
         for block in self.blocks:
             z = z + block(z)
         sizes, tokens, blurry = self.sizes, None, None

@@ -102,7 +102,7 @@ def percent_change(bold):
     if not inside.any() or np.median(mean[inside]) < 1e-3 * np.median(bold.std(axis=0)[inside]):
         raise ValueError(
             "the signal varies around 0, so that a percentage of its mean has no sense: it was "
-            "centred before; use preprocess.standardise=zscore or none"
+            "centred before; use preprocess.method.standardise=zscore or none"
         )
     return np.where(inside, 100 * (bold / np.where(inside, mean, 1) - 1), 0.0)
 

@@ -1,6 +1,23 @@
-"""Bring channels to one scale: fitted on training rows, applied to any."""
+"""Bring channels to one scale: fitted on training rows, applied to any.
+
+A scaler has `fit` (responses, trials -> dictionary of plain arrays) and `transform` (responses,
+that dictionary); a channel that was constant in training comes out as 0.
+"""
 
 import numpy as np
+
+
+class Standard:
+    """Give every channel mean 0 and variance 1 over the training trials."""
+
+    def fit(self, responses, trials):
+        """Return ``mean`` and ``std`` of each channel, at each time where there are times."""
+        mean, std = fit_scaling(responses)
+        return {"mean": mean, "std": std}
+
+    def transform(self, responses, state):
+        """Scale trials (n_trials, n_channels[, n_times]) by a fitted state: float32."""
+        return apply_scaling(responses, state["mean"], state["std"])
 
 
 def fit_scaling(responses):
@@ -8,12 +25,12 @@ def fit_scaling(responses):
 
     Parameters
     ----------
-    responses : ndarray, shape (n_trials, n_channels)
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
         Training rows only.
 
     Returns
     -------
-    mean, std : ndarray of float32, shape (n_channels,)
+    mean, std : ndarray of float32, shape (n_channels[, n_times])
         std is 0 for a constant channel.
 
     Raises
@@ -39,4 +56,5 @@ def apply_scaling(responses, mean, std):
     does later.
     """
     responses = np.asarray(responses, np.float32)
-    return np.where(std > 0, (responses - mean) / np.where(std > 0, std, 1), np.float32(0))
+    scaled = np.where(std > 0, (responses - mean) / np.where(std > 0, std, 1), 0)
+    return scaled.astype(np.float32, copy=False)

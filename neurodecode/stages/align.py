@@ -9,21 +9,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neurodecode.align.apply import scale_and_select, subject_state
+from neurodecode.align.apply import (
+    Fitted,
+    as_samples,
+    map_channels,
+    scale_and_select,
+    subject_state,
+)
 from neurodecode.align.identity import nearest_channels
 from neurodecode.align.shared import mean_correlation, shared_responses
 from neurodecode.core.build import build
 from neurodecode.core.stage import stage
 from neurodecode.signal.reliability import repeat_correlation
-from neurodecode.signal.scaling import fit_scaling
 
 COLUMNS = ["subject", "aligner", "score", "identity", "gain", "n"]
+POSITIONS = "space/positions_mm.npy"
 
 
 @dataclass(frozen=True)
 class AlignConfig:
-    """Which aligner, towards whom, and which channels take part."""
+    """Which scale, which aligner, towards whom, and which channels take part."""
 
+    scaling: dict = field(
+        default_factory=lambda: {"_target_": "neurodecode.signal.scaling.Standard"}
+    )
     aligner: dict = field(
         default_factory=lambda: {"_target_": "neurodecode.align.identity.Identity"}
     )
@@ -39,43 +48,43 @@ def run(config, inputs, out):
     subjects = inputs.members("preprocess")
     reference = reference_subject(config.reference, subjects)
     others = [s for s in subjects if s != reference]
-    aligner = build(config.aligner)
+    fitted = Fitted(build(config.scaling), build(config.aligner), {}, {}, {})
 
-    scaling, channels, train = {}, {}, {}
+    train = {}
     for subject in subjects:
         responses, trials = inputs.responses(subject, rows="train")
-        mean, std = fit_scaling(responses)
-        reliability = repeat_correlation(responses, trials["stimulus_id"])
-        kept = reliable_channels(reliability, std, config.min_reliability, subject)
-        out.log(f"{subject}: {len(kept)} of {len(std)} channels")
-        scaling |= {f"{subject}/mean": mean, f"{subject}/std": std}
-        channels |= {subject: kept, f"{subject}/reliability": reliability.astype(np.float32)}
-        train[subject] = scale_and_select(responses, subject, scaling, channels), trials
+        state = fitted.scaler.fit(responses, trials)
+        fitted.scaling.update({f"{subject}/{name}": array for name, array in state.items()})
+        scaled = fitted.scaler.transform(responses, state)
+        reliability, varies = channel_reliability(scaled, trials["stimulus_id"])
+        kept = reliable_channels(reliability, varies, config.min_reliability, subject)
+        out.log(f"{subject}: {len(kept)} of {len(varies)} channels")
+        fitted.channels[subject] = kept
+        fitted.channels[f"{subject}/reliability"] = reliability.astype(np.float32)
+        fitted.channels[f"{subject}/shape"] = np.array(responses.shape[1:])
+        train[subject] = scaled[:, kept], trials
 
-    maps = {}
     for subject in others:
-        state = aligner.fit(*paired(train[subject], train[reference]))
-        maps |= {f"{subject}/{name}": array for name, array in state.items()}
+        source, target = map(as_samples, paired(train[subject], train[reference]))
+        state = fitted.aligner.fit(source, target)
+        fitted.maps.update({f"{subject}/{name}": array for name, array in state.items()})
 
-    target = val_trials(inputs, reference, scaling, channels)
-    rows = []
-    for subject in others:
-        own, trials = val_trials(inputs, subject, scaling, channels)
-        nearest = nearest_channels(
-            chosen_positions(inputs, subject, channels),
-            chosen_positions(inputs, reference, channels),
-        )
-        before = paired((own[:, nearest], trials), target)
-        state = subject_state(maps, subject)
-        after = paired((aligner.transform(own, state), trials), target) if state else before
-        score, identity = mean_correlation(*after), mean_correlation(*before)
-        rows.append((subject, _name(aligner), score, identity, score - identity, len(before[0])))
-
-    out.save_tensors("scaling.safetensors", scaling)
-    out.save_tensors("channels.safetensors", channels)
-    out.save_tensors("maps.safetensors", maps)
-    out.save_json("aligner.json", {"aligner": config.aligner, "reference": reference})
+    target = val_trials(inputs, reference, fitted)
+    rows = [(s, *held_out_gain(inputs, s, reference, target, fitted)) for s in others]
+    out.save_tensors("scaling.safetensors", fitted.scaling)
+    out.save_tensors("channels.safetensors", fitted.channels)
+    out.save_tensors("maps.safetensors", fitted.maps)
+    nodes = {"scaling": config.scaling, "aligner": config.aligner, "reference": reference}
+    out.save_json("aligner.json", nodes)
     out.save_table("alignment.tsv", pd.DataFrame(rows, columns=COLUMNS).assign(on="val"))
+
+
+def load_fitted(inputs):
+    """Read what align fitted, with its scaler and aligner."""
+    nodes = inputs.json("align", "aligner.json")
+    names = ("scaling", "channels", "maps")
+    arrays = (inputs.tensors("align", f"{name}.safetensors") for name in names)
+    return Fitted(build(nodes["scaling"]), build(nodes["aligner"]), *arrays)
 
 
 def reference_subject(wanted, subjects):
@@ -88,12 +97,20 @@ def reference_subject(wanted, subjects):
     return wanted or subjects[0]
 
 
-def reliable_channels(reliability, std, min_reliability, subject):
+def channel_reliability(scaled, stimulus_ids):
+    """Return the repeat correlation of each channel, the mean over its times, and if it varies."""
+    flat = scaled.reshape(len(scaled), -1)
+    by_channel = lambda values: values.reshape(scaled.shape[1], -1)
+    varies = by_channel(np.ptp(flat, axis=0)).max(axis=1) > 0
+    return by_channel(repeat_correlation(flat, stimulus_ids)).mean(axis=1), varies
+
+
+def reliable_channels(reliability, varies, min_reliability, subject):
     """Return the indices of channels that vary and repeat well enough.
 
     Where no training stimulus repeats (reliability is NaN) every channel that varies is kept.
     """
-    kept = np.flatnonzero((std > 0) & ~(reliability < min_reliability))
+    kept = np.flatnonzero(varies & ~(reliability < min_reliability))
     if not len(kept):
         raise ValueError(
             f"{subject} has no channel with a repeat correlation of {min_reliability} or more "
@@ -108,16 +125,37 @@ def paired(source, reference):
     return shared_responses(source[0], ids[0], reference[0], ids[1])
 
 
-def val_trials(inputs, subject, scaling, channels):
+def val_trials(inputs, subject, fitted):
     """Return a subject's validation responses, scaled and selected, and their trials."""
     responses, trials = inputs.responses(subject, rows="val")
-    return scale_and_select(responses, subject, scaling, channels), trials
+    return scale_and_select(responses, subject, fitted), trials
 
 
-def chosen_positions(inputs, subject, channels):
-    """Return where the kept channels of a subject lie, in mm."""
-    return inputs.array("preprocess", "space/positions_mm.npy", subject)[channels[subject]]
+def held_out_gain(inputs, subject, reference, target, fitted):
+    """Score one subject's map on validation rows: aligner, score, identity, gain, n."""
+    own, trials = val_trials(inputs, subject, fitted)
+    nearest = nearest_of(inputs, subject, reference, fitted.channels)
+    before = None if nearest is None else paired((own[:, nearest], trials), target)
+    state = subject_state(fitted.maps, subject)
+    mapped = map_channels(fitted.aligner, own, state) if state else None
+    after = before if mapped is None else paired((mapped, trials), target)
+    score, identity = _correlation(after), _correlation(before)
+    n = len(paired((own, trials), target)[0])
+    return type(fitted.aligner).__name__.lower(), score, identity, score - identity, n
 
 
-def _name(aligner):
-    return type(aligner).__name__.lower()
+def _correlation(pair):
+    """Mean correlation over channels, and times; NaN where channels cannot be compared."""
+    if pair is None:
+        return float("nan")
+    return mean_correlation(*(part.reshape(len(part), -1) for part in pair))
+
+
+def nearest_of(inputs, subject, reference, channels):
+    """For each channel of the reference the nearest of a subject; None: nobody knows where."""
+    placed = [POSITIONS in inputs.files("preprocess", s) for s in (subject, reference)]
+    if not all(placed):
+        return None
+    return nearest_channels(
+        *(inputs.array("preprocess", POSITIONS, s)[channels[s]] for s in (subject, reference))
+    )

@@ -7,12 +7,12 @@ moves keeps its results, one whose bytes change does not.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurodecode.core.build import build
 from neurodecode.core.stage import stage
-from neurodecode.data import bids
-from neurodecode.data.readers.bold import run_timing
+from neurodecode.data.bids import derivatives_folder
 from neurodecode.data.recipe import Recipe
 from neurodecode.data.stimuli import known_stimuli, name_stimuli, stimulus_table
-from neurodecode.data.trials import read_events, trial_table
+from neurodecode.data.trials import trial_table
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def raw_files(config):
     if not recipe.root:
         return []
     root = Path(recipe.root).expanduser()
-    files = [p for run in bids.find_runs(recipe, root) for p in run.files()]
+    files = [p for run in build(recipe.layout).runs(recipe, root) for p in run.files()]
     if not recipe.label_column:
         shown = [
             root / "stimuli",
@@ -43,13 +43,14 @@ def run(config, inputs, out):
     """Read events and headers; write the trials and files of every subject, and the stimuli."""
     recipe = config.recipe
     root, digest = _data_set(recipe, inputs)
-    runs = bids.find_runs(recipe, root)
-    timings = [run_timing(r.bold, bids.read_sidecars(r)) for r in runs]
+    layout = build(recipe.layout)
+    runs = layout.runs(recipe, root)
+    facts = [layout.facts(r) for r in runs]
 
     known = known_stimuli(recipe, root)
     events = []
-    for r, timing in zip(runs, timings, strict=True):
-        table = read_events(r.events, recipe, timing["n_volumes"] * timing["tr_s"])
+    for r, fact in zip(runs, facts, strict=True):
+        table = layout.events(r, recipe, fact)
         table["stimulus_id"] = name_stimuli(table["shown"], known, recipe, r.events)
         events.append((r, table))
 
@@ -58,7 +59,7 @@ def run(config, inputs, out):
     stimuli = _stimuli(trials, events, known, recipe, root, digest)
     for subject in subjects:
         out.save_table(f"{subject}/trials.tsv", trials[subject])
-        out.save_table(f"{subject}/files.tsv", _files(subject, runs, timings, recipe, root, digest))
+        out.save_table(f"{subject}/files.tsv", _files(subject, runs, facts, recipe, root, digest))
     out.save_table("trials.tsv", _stack(trials.values()))
     out.save_table("stimuli.tsv", stimuli)
     out.save_json("subjects.json", subjects)
@@ -83,28 +84,29 @@ def _data_set(recipe, inputs):
     return root, lambda path: known["bids/" + path.relative_to(root).as_posix()]["sha256"]
 
 
-def _files(subject, runs, timings, recipe, root, digest):
+def _files(subject, runs, facts, recipe, root, digest):
     """Tabulate the files of one subject's signal; paths are relative to what `folder` names."""
     import pandas as pd
 
-    derived = bids.derivatives_folder(recipe, root)
+    derived = derivatives_folder(recipe, root)
     rows = []
-    for r, timing in zip(runs, timings, strict=True):
-        kinds = [("bold", "", r.bold), ("confounds", "", r.confounds), ("mask", "", r.mask)]
-        kinds += [("roi", name, path) for name, path in r.rois.items()]
-        for kind, name, path in kinds if r.subject == subject else ():
-            if path is not None:
-                # Wherever the derivatives lie, inside the data set or not: the table is the same.
-                derivative = derived != root and path.is_relative_to(derived)
-                folder, base = ("derivatives", derived) if derivative else ("root", root)
-                place = {"folder": folder, "path": path.relative_to(base).as_posix()}
-                rows.append({"run": r.run, "kind": kind, "name": name, **place, "source": path})
-                rows[-1] |= timing if kind == "bold" else {}
+    for r, fact in zip(runs, facts, strict=True):
+        signals = [("signal", name, path) for name, path in r.signals.items()]
+        others = [(*kind.partition("/")[::2], path) for kind, path in r.others.items()]
+        for kind, name, path in [*signals, *others] if r.subject == subject else ():
+            # Wherever the derivatives lie, inside the data set or not: the table is the same.
+            derivative = derived != root and path.is_relative_to(derived)
+            folder, base = ("derivatives", derived) if derivative else ("root", root)
+            place = {"folder": folder, "path": path.relative_to(base).as_posix()}
+            rows.append({"run": r.run, "kind": kind, "name": name, **place, "source": path})
+            rows[-1] |= fact if kind == "signal" else {}
     table = pd.DataFrame(rows)
     digests = {path: digest(path) for path in table["source"].unique()}
     table["sha256"] = table.pop("source").map(digests)
-    order = ["run", "kind", "name", "folder", "path", "sha256", "tr_s", "n_volumes", "start_s"]
-    return table[order].astype({"n_volumes": "Int64"})
+    order = ["run", "kind", "name", "folder", "path", "sha256"]
+    counts = [c for c in table.columns if c.startswith("n_")]
+    others = [c for c in table.columns if c not in order]
+    return table[[*order, *others]].astype(dict.fromkeys(counts, "Int64"))
 
 
 def _stimuli(trials, events, known, recipe, root, digest):

@@ -103,7 +103,7 @@ def test_rows(responses, trials, averaging):
 
     Returns
     -------
-    responses : ndarray, shape (n_rows, n_channels)
+    responses : ndarray, shape (n_rows, n_channels[, n_times])
     rows : DataFrame
         row_id stimulus_id n_repeats trial_ids; row_id is the stimulus, or the trial itself.
     """
@@ -114,7 +114,7 @@ def test_rows(responses, trials, averaging):
     if not len(names):
         raise ValueError("there are no test rows for this subject: see split.tsv")
     n_repeats = np.bincount(row)
-    averaged = np.zeros((len(names), responses.shape[1]))
+    averaged = np.zeros((len(names), *responses.shape[1:]))
     np.add.at(averaged, row, responses)
     grouped = trials.groupby(row)
     rows = {
@@ -123,7 +123,8 @@ def test_rows(responses, trials, averaging):
         "n_repeats": n_repeats,
         "trial_ids": grouped["trial_id"].agg(",".join).to_numpy(),
     }
-    return (averaged / n_repeats[:, None]).astype(np.float32), pd.DataFrame(rows)
+    averaged /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
+    return averaged.astype(np.float32), pd.DataFrame(rows)
 
 
 def networks(made, trained, device):

@@ -1,8 +1,8 @@
-"""Preprocess: from one subject's BOLD runs to one response per trial and voxel.
+"""Preprocess: from one subject's recordings to one response per trial.
 
-Each run stands for itself: masked, expressed in percent of its mean, and given to a linear model
-with one response per trial beside drifts, confounds and intercept. It sees when something was shown
-and never what. Only the quality figures look across trials, by default at training rows.
+How is said by `preprocess.method`: a linear model of BOLD runs, filtered epochs of M/EEG, or
+responses that are there already. It sees when something was shown and never what. Only the quality
+figures look across trials, by default at training rows.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +14,7 @@ import numpy as np
 
 from neurodecode.core.build import build
 from neurodecode.core.stage import stage
-from neurodecode.core.views import read_table
-from neurodecode.data.readers import bold as reader
-from neurodecode.signal.confounds import MOTION, choose_confounds, framewise_displacement
-from neurodecode.signal.glm import nuisance_matrix, percent_change, zscore
-from neurodecode.signal.hrf import trial_regressors
-from neurodecode.signal.quality import average_over_trials, repeat_quality, tsnr
-
-STANDARDISE = {"percent": percent_change, "zscore": zscore, "none": lambda bold: bold}
-RESPONSE_S = 8.0  # a trial's nuisance is averaged from its onset to this long after its end
+from neurodecode.signal.quality import repeat_quality
 
 # Of a simulated study only this subject's files count, and index's files.tsv holds their digests.
 SIMULATED = "?simulate:bids/dataset_description.json"
@@ -30,14 +22,9 @@ SIMULATED = "?simulate:bids/dataset_description.json"
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """How single-trial responses are estimated."""
+    """How single-trial responses are made; conf/stage/preprocess.yaml explains each key."""
 
-    estimator: dict = field(default_factory=lambda: {"_target_": "neurodecode.signal.glm.lsa"})
-    hrf: Literal["glover", "spm"] = "glover"
-    high_pass_hz: float = 0.0078
-    confounds: list[str] = field(default_factory=lambda: ["motion6"])
-    standardise: Literal["percent", "zscore", "none"] = "percent"
-    smoothing_fwhm_mm: float | None = None
+    method: dict
     fit_rows: Literal["train", "all"] = "train"
     root: str = field(default="", metadata={"keyed": False})
     derivatives: str = field(default="", metadata={"keyed": False})
@@ -52,34 +39,35 @@ class PreprocessConfig:
     sealed=("responses.npy",),
 )
 def run(config, inputs, out):
-    """Turn the runs of one subject into responses, (n_trials, n_channels)."""
+    """Turn one subject's recordings into responses, (n_trials, n_channels[, n_times])."""
     subject = inputs.each
     trials = inputs.table("index", f"{subject}/trials.tsv")
     files = inputs.table("index", f"{subject}/files.tsv")
     files["file"] = [_locate(config, inputs, f.folder, f.path) for f in files.itertuples()]
-    mask = _mask(files)
-    positions_mm = reader.positions_mm(mask)
-    responses = out.open_array("responses.npy", (len(trials), len(positions_mm)), np.float32)
+    recording = build(config.method, files=files)
+    responses = out.open_array("responses.npy", (len(trials), *recording.shape), np.float32)
 
     def one_run(name):
         rows = np.flatnonzero(trials["run"] == name)
-        bold, confounds, times_s = _read_run(config, files[files["run"] == name], mask)
-        responses[rows] = _betas(config, bold, confounds, times_s, trials.iloc[rows])
-        return tsnr(bold), _nuisance(trials.iloc[rows], bold, confounds, times_s)
+        try:
+            made = recording.run(name, trials.iloc[rows].reset_index(drop=True))
+        except ValueError as error:
+            raise ValueError(f"{subject} {name}: {error}") from error
+        responses[rows] = made.responses
+        return _about(trials.iloc[rows], made.nuisance), made.quality
 
     names = list(dict.fromkeys(trials["run"]))
     with ThreadPoolExecutor(max(config.n_jobs, 1)) as pool:
         done = list(out.progress(pool.map(one_run, names), len(names), f"{subject} runs"))
     responses.flush()
-    nuisance = _stack(table for _, table in done)
 
+    nuisance = _stack(table for table, _ in done)
     out.save_table("trials.tsv", trials)
     out.save_table("nuisance.tsv", nuisance)
-    out.save_array("space/positions_mm.npy", positions_mm)
-    mask.to_filename(out.path("space/mask.nii.gz"))
-    if (files["kind"] == "roi").any():
-        out.save_table("space/rois.tsv", _regions(files, mask))
-    quality = _quality(config, inputs, responses, trials, nuisance, [t for t, _ in done])
+    for name, described in recording.space().items():
+        _save(out, f"space/{name}", described)
+    quality = _quality(config, inputs, responses, trials, nuisance)
+    quality |= {"channels": recording.channels} | recording.quality([q for _, q in done])
     out.save_json("qc.json", quality)
     out.log(_summary(subject, quality))
 
@@ -92,103 +80,36 @@ def _locate(config, inputs, folder, path):
     return Path(config.root).expanduser() / inside
 
 
-def _mask(files):
-    """Read the mask all runs share; make one from the first run where the study has none."""
-    paths = list(dict.fromkeys(files.loc[files["kind"] == "mask", "file"]))
-    if paths:
-        return reader.read_mask(paths)
-    return reader.guess_mask(files.loc[files["kind"] == "bold", "file"].iloc[0])
-
-
-def _read_run(config, files, mask):
-    """Return the signal of one run, its confounds table (or None) and the times of its volumes."""
-    by_kind = files.set_index("kind")
-    about = by_kind.loc["bold"]
-    bold = reader.read_run(about["file"], mask, config.smoothing_fwhm_mm)
-    times_s = about["start_s"] + about["tr_s"] * np.arange(len(bold))
-    if "confounds" not in by_kind.index:
-        return bold, None, times_s
-    path = by_kind.loc["confounds", "file"]
-    confounds = read_table(path)
-    if len(confounds) != len(bold):
-        raise ValueError(
-            f"{path} has {len(confounds)} rows, the run {len(bold)} volumes: they are of different "
-            "versions of the run"
-        )
-    return bold, confounds, times_s
-
-
-def _betas(config, bold, confounds, times_s, trials):
-    """Estimate the responses of one run's trials, shape (n_trials, n_voxels)."""
-    try:
-        return build(
-            config.estimator,
-            bold=STANDARDISE[config.standardise](bold),
-            regressors=trial_regressors(
-                trials["onset_s"], trials["duration_s"], times_s, config.hrf
-            ),
-            nuisance=nuisance_matrix(
-                len(bold),
-                times_s[1] - times_s[0],
-                config.high_pass_hz,
-                _chosen(config, confounds),
-            ),
-        )
-    except ValueError as error:
-        first = trials.iloc[0]
-        raise ValueError(f"{first['subject']} {first['run']}: {error}") from error
-
-
-def _chosen(config, confounds):
-    if config.confounds and confounds is None:
-        raise ValueError(
-            "there is no confounds table: set preprocess.confounds=[], or name the tables in "
-            "recipe.confounds"
-        )
-    return choose_confounds(confounds, config.confounds) if config.confounds else None
-
-
-def _nuisance(trials, bold, confounds, times_s):
-    """Tabulate what else could tell trials apart: a decoder must beat it."""
-    volumes = bold.mean(axis=1, dtype=float)
-    series = {"global_signal": volumes}
-    if confounds is not None:
-        series["framewise_displacement"] = framewise_displacement(confounds)
-        series |= {m: confounds[m].to_numpy(float) for m in MOTION if m in confounds}
-    ends_s = trials["onset_s"] + trials["duration_s"] + RESPONSE_S
-    means = average_over_trials(
-        np.column_stack(list(series.values())), times_s, trials["onset_s"], ends_s
-    )
+def _about(trials, nuisance):
+    """Tabulate what else could tell the trials of a run apart."""
     order = (np.arange(len(trials)) + 0.5) / len(trials)
-    about = trials[["trial_id", "run", "onset_s"]].assign(order=order)
-    return about.assign(**dict(zip(series, means.T, strict=True)))
+    return trials[["trial_id", "run", "onset_s"]].assign(order=order, **nuisance)
 
 
-def _regions(files, mask):
-    """List the channels of each region, from its mask in the first run that has one."""
-    import pandas as pd
-
-    regions = files[files["kind"] == "roi"].drop_duplicates("name")
-    parts = []
-    for region in regions.itertuples():
-        channels = reader.region_channels(region.file, mask)
-        parts.append(pd.DataFrame({"channel": channels, "roi": region.name}))
-    return _stack(parts)
+def _save(out, name, described):
+    """Write one description of the channels, by what it is."""
+    if hasattr(described, "to_filename"):
+        described.to_filename(out.path(name))
+    elif name.endswith(".npy"):
+        out.save_array(name, described)
+    else:
+        out.save_table(name, described)
 
 
-def _quality(config, inputs, responses, trials, nuisance, tsnrs):
+def _quality(config, inputs, responses, trials, nuisance):
     split = inputs.table("split", "split.tsv").set_index("trial_id")["split"]
     mine = trials["trial_id"].map(split)
     rows = np.flatnonzero(mine.eq("train") if config.fit_rows == "train" else mine.notna())
     moved_mm = nuisance.get("framewise_displacement")
+    flat = responses.reshape(len(responses), -1)
+    varies = np.ptp(flat, axis=0).reshape(responses.shape[1], -1).max(axis=1) > 0
     return {
         "n_channels": responses.shape[1],
-        "n_constant_channels": int((np.ptp(responses, axis=0) == 0).sum()),
+        "n_constant_channels": int((~varies).sum()),
         "n_trials": len(trials),
-        "n_runs": len(tsnrs),
+        "n_runs": trials["run"].nunique(),
         "fit_rows": config.fit_rows,
-        **repeat_quality(responses, rows, trials["stimulus_id"]),
-        "tsnr": float(np.median(np.mean(tsnrs, axis=0))),
+        **repeat_quality(flat, rows, trials["stimulus_id"]),
         "moved_mm": None if moved_mm is None else float(moved_mm.mean()),
     }
 
@@ -201,11 +122,10 @@ def _summary(subject, quality):
         if r is not None
         else f"nothing repeats in {quality['fit_rows']} rows"
     )
+    tsnr = f"; tSNR {quality['tsnr']:.0f}" if "tsnr" in quality else ""
     moved = "" if moved_mm is None else f", moved {moved_mm:.2f} mm a volume"
-    return (
-        f"{subject}: {quality['n_trials']} trials × {quality['n_channels']} voxels; {repeats}; "
-        f"tSNR {quality['tsnr']:.0f}{moved}"
-    )
+    size = f"{quality['n_trials']} trials × {quality['n_channels']} {quality['channels']}"
+    return f"{subject}: {size}; {repeats}{tsnr}{moved}"
 
 
 def _stack(tables):

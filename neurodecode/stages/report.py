@@ -116,15 +116,15 @@ def _ridge_weights(inputs, subject):
     import numpy as np
 
     from neurodecode.align.apply import subject_state
-    from neurodecode.core.build import build
+    from neurodecode.stages.align import load_fitted
 
     if not (inputs.has("train") and inputs.has("align")):
         return None
     weights = inputs.tensors("train", "ridge.safetensors")[f"{subject}/weights"]
-    channels = inputs.tensors("align", "channels.safetensors")[subject]
-    state = subject_state(inputs.tensors("align", "maps.safetensors"), subject)
+    fitted = load_fitted(inputs)
+    channels, state = fitted.channels[subject], subject_state(fitted.maps, subject)
     if state:
-        aligner = build(inputs.json("align", "aligner.json")["aligner"])
         one, none = (np.eye(len(channels)), np.zeros((1, len(channels))))
-        weights = (aligner.transform(one, state) - aligner.transform(none, state)) @ weights
+        transform = fitted.aligner.transform
+        weights = (transform(one, state) - transform(none, state)) @ weights
     return channels, weights

@@ -16,6 +16,7 @@ from neurodecode.core.fingerprint import fingerprint
 from neurodecode.core.key import digest
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
+from neurodecode.stages.align import load_fitted
 from neurodecode.weights import named_folders
 
 
@@ -115,10 +116,8 @@ def aligned(inputs, subject, rows):
     """Read some split rows of a subject as align scales and maps them: (responses, trials)."""
     from neurodecode.align.apply import transform
 
-    fitted = [inputs.tensors("align", f"{n}.safetensors") for n in ("scaling", "channels", "maps")]
-    aligner = build(inputs.json("align", "aligner.json")["aligner"])
     responses, trials = inputs.responses(subject, rows=rows)
-    return transform(responses, subject, *fitted, aligner), trials
+    return transform(responses, subject, load_fitted(inputs)), trials
 
 
 def check_validation(val):
@@ -237,10 +236,25 @@ def sizes_of(rows, targets):
     """What the data decide about the network."""
     from neurodecode.models.base import Sizes
 
-    channels = {subject: seen.responses.shape[1] for subject, seen in rows.items()}
+    shapes = {subject: tuple(seen.responses.shape[1:]) for subject, seen in rows.items()}
+    channels = {subject: shape[0] for subject, shape in shapes.items()}
     n_tokens, token_dim = targets.tokens.shape[1:] if targets.tokens is not None else (0, 0)
     blurry = tuple(targets.blurry.shape[1:]) if targets.blurry is not None else None
-    return Sizes(channels, targets.pooled.shape[1], n_tokens, token_dim, blurry)
+    return Sizes(
+        channels, targets.pooled.shape[1], n_tokens, token_dim, blurry, common_times(shapes)
+    )
+
+
+def common_times(shapes):
+    """How many times the responses of all subjects have; None: they have no time axis."""
+    times = {shape[1:] for shape in shapes.values()}
+    if len(times) > 1:
+        told = ", ".join(f"{subject} {' × '.join(map(str, s))}" for subject, s in shapes.items())
+        raise ValueError(
+            f"subjects differ in their times (channels × times: {told}): give all the same "
+            "sampling rate and window in preprocess.method"
+        )
+    return next(iter(times))[0] if times != {()} else None
 
 
 def start_at_ridge(decoder, ridge, subjects, prior, scale):

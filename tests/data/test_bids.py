@@ -31,9 +31,11 @@ def test_every_run_of_a_study_is_found_with_what_belongs_to_it(tmp_path):
         (s, r) for s in ("sub-01", "sub-02") for r in ("run-01", "run-02")
     ]
     last = runs[-1]
-    assert last.confounds.name == "sub-02_task-scenes_run-02_desc-confounds_timeseries.tsv"
-    assert last.mask.name == "sub-02_task-scenes_desc-brain_mask.nii.gz"
-    assert last.rois["early"].name == "sub-02_task-scenes_desc-early_mask.nii.gz"
+    assert (
+        last.others["confounds"].name == "sub-02_task-scenes_run-02_desc-confounds_timeseries.tsv"
+    )
+    assert last.others["mask"].name == "sub-02_task-scenes_desc-brain_mask.nii.gz"
+    assert last.others["roi/early"].name == "sub-02_task-scenes_desc-early_mask.nii.gz"
     assert read_sidecars(last)["RepetitionTime"] == 2.0
 
 
@@ -72,8 +74,8 @@ def test_fmripreps_output_is_taken_by_space_and_events_from_the_raw_data(tmp_pat
     write_json(derived / f"{stem}_space-T1w_desc-preproc_bold.json", {"StartTime": 0.97})
     recipe = Recipe(derivatives=str(derived), bold_entities={"space": "T1w", "desc": "preproc"})
     (run,) = find_runs(recipe, raw)
-    assert run.bold.name.endswith("_space-T1w_desc-preproc_bold.nii.gz")
-    assert run.mask.name.endswith("_run-1_space-T1w_desc-brain_mask.nii.gz")
+    assert run.signal.name.endswith("_space-T1w_desc-preproc_bold.nii.gz")
+    assert run.others["mask"].name.endswith("_run-1_space-T1w_desc-brain_mask.nii.gz")
     assert run.events.is_relative_to(raw)
     assert read_sidecars(run) == {"RepetitionTime": 2, "StartTime": 0.97}
     with pytest.raises(ValueError, match="recipe.bold_entities"):
@@ -131,7 +133,7 @@ def test_signals_lie_in_the_folder_and_end_as_the_recipe_says(tmp_path):
     touch(tmp_path, "task-x_events.tsv", *(f"sub-1/{s}.nii.gz" for s in signals))
     for signal, said in zip(signals, ({}, {"datatype": "perf"}, {"suffix": "cbv"}), strict=True):
         (run,) = find_runs(Recipe(**BARE, **said), tmp_path)
-        assert run.bold == tmp_path / "sub-1" / f"{signal}.nii.gz"
+        assert run.signal == tmp_path / "sub-1" / f"{signal}.nii.gz"
 
 
 def test_another_pattern_finds_another_mask_and_no_pattern_none(tmp_path):
@@ -139,11 +141,11 @@ def test_another_pattern_finds_another_mask_and_no_pattern_none(tmp_path):
     found = lambda **patterns: find_runs(
         Recipe(derivatives="derivatives/simulated", **patterns), tmp_path
     )[0]
-    assert found().mask.name.endswith("_desc-brain_mask.nii.gz")
+    assert found().others["mask"].name.endswith("_desc-brain_mask.nii.gz")
     early = found(mask={"suffix": "mask", "desc": "early"})
-    assert early.mask.name.endswith("_desc-early_mask.nii.gz")
-    assert found(mask={}).mask is None and found(mask={}).confounds is not None
-    assert found(confounds={}).confounds is None
+    assert early.others["mask"].name.endswith("_desc-early_mask.nii.gz")
+    assert set(found(mask={}).others) == {"confounds"}
+    assert "confounds" not in found(confounds={}).others
 
 
 def test_confounds_are_chosen_among_several_tables(tmp_path):
@@ -153,4 +155,4 @@ def test_confounds_are_chosen_among_several_tables(tmp_path):
     for desc in ("confounds", "denoised"):
         pattern = {"suffix": "timeseries", "desc": desc}
         recipe = Recipe(derivatives="derivatives/simulated", confounds=pattern)
-        assert find_runs(recipe, tmp_path)[0].confounds.name == name.format(desc)
+        assert find_runs(recipe, tmp_path)[0].others["confounds"].name == name.format(desc)

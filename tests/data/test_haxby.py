@@ -67,7 +67,7 @@ def test_an_imported_study_is_read_like_any_other(tmp_path):
     assert [(r.subject, r.run) for r in runs] == [("sub-01", "run-01"), ("sub-01", "run-02")]
     assert bids.read_sidecars(runs[0])["RepetitionTime"] == 2.5
     assert read_events(runs[0].events, RECIPE)["shown"].tolist() == CATEGORIES
-    assert np.asarray(nibabel.load(runs[0].mask).dataobj).sum() == 9
+    assert np.asarray(nibabel.load(runs[0].others["mask"]).dataobj).sum() == 9
 
 
 def test_runs_are_copied_byte_by_byte_and_motion_keeps_its_names(tmp_path):
@@ -75,8 +75,8 @@ def test_runs_are_copied_byte_by_byte_and_motion_keeps_its_names(tmp_path):
     haxby.import_openfmri(source, tmp_path / "bids")
     run = bids.find_runs(RECIPE, tmp_path / "bids")[1]
     place = source / "sub001" / "BOLD" / "task001_run002"
-    assert run.bold.read_bytes() == (place / "bold_1slice.nii.gz").read_bytes()
-    header, *rows = run.confounds.read_text().splitlines()
+    assert run.signal.read_bytes() == (place / "bold_1slice.nii.gz").read_bytes()
+    header, *rows = run.others["confounds"].read_text().splitlines()
     assert header.split("\t") == ["rot_x", "rot_y", "rot_z", "trans_x", "trans_y", "trans_z"]
     values = np.array([row.split("\t") for row in rows], float)
     assert np.allclose(values, np.loadtxt(place / "bold_moest.txt"), rtol=1e-5)
@@ -194,7 +194,7 @@ def test_a_downloaded_session_is_cut_into_runs_and_blocks(tmp_path, monkeypatch)
         [10.0, 7.5, "face"],
         [22.5, 12.5, "house"],
     ]
-    assert (np.asarray(nibabel.load(run.bold).dataobj) == bold[..., :16]).all()
+    assert (np.asarray(nibabel.load(run.signal).dataobj) == bold[..., :16]).all()
     assert (tmp_path / "bids" / "stimuli" / "cats" / "a.jpg").exists()
 
 

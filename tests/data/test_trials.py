@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from neurodecode.data.bids import Run
+from neurodecode.data.layouts.base import Run
 from neurodecode.data.recipe import Recipe
 from neurodecode.data.trials import read_events, trial_table
 
@@ -71,7 +71,7 @@ def test_free_columns_stay_and_repeats_are_counted_over_runs(tmp_path):
     )
     table = read_events(path, PICTURES, 20)
     table["stimulus_id"] = table["shown"]
-    runs = [Run("sub-01", "", f"run-{i}", Path(), path, (), None, None) for i in (1, 2)]
+    runs = [Run("sub-01", "", f"run-{i}", {"": Path()}, path) for i in (1, 2)]
     trials = trial_table([(r, table) for r in runs])
     assert trials["trial_id"].tolist() == [
         "sub-01_run-1_0001",
@@ -82,6 +82,17 @@ def test_free_columns_stay_and_repeats_are_counted_over_runs(tmp_path):
     assert trials["repeat"].tolist() == [1, 1, 2, 2]
     assert trials["hand"].tolist() == ["left", "right"] * 2
     assert "shown" not in trials
+
+
+def test_one_file_may_hold_several_runs(tmp_path):
+    rows = ["1\t1\ta\trun-a", "4\t1\tb\trun-b", "5\t1\ta\trun-b"]
+    path = events(tmp_path, *rows, header="onset\tduration\tstim_file\trun")
+    table = read_events(path, PICTURES, 20)
+    table["stimulus_id"] = table["shown"]
+    trials = trial_table([(Run("sub-01", "", "run-1", {"": Path()}, path), table)])
+    assert trials["run"].tolist() == ["run-a", "run-b", "run-b"]
+    expected = ["sub-01_run-a_0001", "sub-01_run-b_0001", "sub-01_run-b_0002"]
+    assert trials["trial_id"].tolist() == expected
 
 
 def test_the_category_stays_as_a_column(tmp_path):

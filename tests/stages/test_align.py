@@ -7,13 +7,15 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from neurodecode.align.apply import transform
+from neurodecode.align.apply import Fitted, transform
 from neurodecode.align.procrustes import Procrustes
 from neurodecode.core.runner import run_stage
 from neurodecode.core.views import read_table
+from neurodecode.signal.scaling import Standard
 from neurodecode.stages.align import run as align
 
 PROCRUSTES = {"_target_": "neurodecode.align.procrustes.Procrustes"}
+STANDARD = {"_target_": "neurodecode.signal.scaling.Standard"}
 RIDGE = {"_target_": "neurodecode.align.ridge.RidgeAligner"}
 IDENTITY = {"_target_": "neurodecode.align.identity.Identity"}
 N_CHANNELS = {"sub-01": 14, "sub-02": 17, "sub-03": 12}
@@ -39,7 +41,7 @@ def aligned(tmp_path, artifact, store):
     """``aligned(responses, **config)`` runs the stage and returns its artifact."""
     names = [f"pic-{i:03d}" for i in range(len(SPLIT))] * 2
 
-    def run(responses, **config):
+    def run(responses, positions=True, **config):
         members, tables = {}, []
         for subject, betas in responses.items():
             folder = tmp_path / "preprocess" / subject
@@ -48,7 +50,8 @@ def aligned(tmp_path, artifact, store):
             trials = pd.DataFrame({"trial_id": ids, "subject": subject, "stimulus_id": names})
             np.save(folder / "responses.npy", betas.astype(np.float32))
             positions_mm = np.random.default_rng(0).uniform(-50, 50, (betas.shape[1], 3))
-            np.save(folder / "space" / "positions_mm.npy", positions_mm)
+            if positions:
+                np.save(folder / "space" / "positions_mm.npy", positions_mm)
             trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
             members[subject] = artifact(folder)
             tables.append(trials.assign(split=np.tile(SPLIT, 2)))
@@ -116,10 +119,11 @@ def test_nothing_outside_the_training_rows_changes_what_is_fitted(aligned):
 def test_what_was_saved_maps_trials_into_the_reference(aligned):
     found = aligned(study(), reference="sub-03", min_reliability=0.5)
     about, saved = json.loads(found.path("aligner.json").read_text()), tensors(found)
-    assert about == {"aligner": PROCRUSTES, "reference": "sub-03"}
+    assert about == {"scaling": STANDARD, "aligner": PROCRUSTES, "reference": "sub-03"}
     assert {k.split("/")[0] for k in saved["maps"]} == {"sub-01", "sub-02"}
     views = study(noise=0.0)
-    mapped = {s: transform(x, s, *saved.values(), Procrustes()) for s, x in views.items()}
+    fitted = Fitted(Standard(), Procrustes(), *saved.values())
+    mapped = {s: transform(x, s, fitted) for s, x in views.items()}
     for subject in ("sub-01", "sub-02"):
         assert np.corrcoef(mapped[subject].ravel(), mapped["sub-03"].ravel())[0, 1] > 0.95
 
@@ -130,6 +134,52 @@ def test_every_option_changes_what_is_fitted(aligned, option):
     assert {k: v.shape for k, v in plain["maps"].items()} != {
         k: v.shape for k, v in other["maps"].items()
     }
+
+
+class Halved(Standard):
+    """A scale of one's own: half of the standard one."""
+
+    def transform(self, responses, state):
+        """Half as large."""
+        return super().transform(responses, state) / 2
+
+
+def test_the_scale_is_a_choice_by_name(aligned):
+    found = aligned(study(), scaling={"_target_": f"{__name__}.Halved"}, aligner=IDENTITY)
+    saved = Fitted(Halved(), None, *tensors(found).values())
+    plain = Fitted(Standard(), None, *tensors(aligned(study(), aligner=IDENTITY)).values())
+    x = study()["sub-02"]
+    np.testing.assert_allclose(transform(x, "sub-02", saved), transform(x, "sub-02", plain) / 2)
+
+
+def timed(responses):
+    """The same code at three times, with noise of each time's own: (n_trials, n_channels, 3)."""
+    rng = np.random.default_rng(5)
+    return {
+        s: np.stack([x + 0.1 * rng.standard_normal(x.shape) for _ in range(3)], axis=2)
+        for s, x in responses.items()
+    }
+
+
+def test_responses_with_times_are_mapped_as_well_and_channels_keep_their_times(aligned):
+    found = aligned(timed(study()), min_reliability=0.5)
+    saved, table = tensors(found), read_table(found.path("alignment.tsv"))
+    for subject in N_CHANNELS:
+        np.testing.assert_array_equal(saved["channels"][subject], np.arange(N_SIGNAL))
+        assert saved["channels"][f"{subject}/reliability"].shape == (N_CHANNELS[subject],)
+    assert saved["maps"]["sub-02/map"].shape == (N_SIGNAL, N_SIGNAL)
+    assert (table["score"] > 0.5).all() and (table["n"] == 40).all()
+    mapped = transform(
+        timed(study(noise=0.0))["sub-02"],
+        "sub-02",
+        Fitted(Standard(), Procrustes(), *saved.values()),
+    )
+    assert mapped.shape == (2 * len(SPLIT), N_SIGNAL, 3)
+
+
+def test_where_nobody_knows_the_positions_there_is_no_anatomical_baseline(aligned):
+    table = read_table(aligned(study(), positions=False).path("alignment.tsv"))
+    assert table["identity"].isna().all() and (table["score"] > 0.5).all()
 
 
 def test_a_reference_that_is_not_there_and_a_bar_too_high_are_refused(aligned):

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from neurodecode.core.runner import run_stage
 from neurodecode.core.views import read_table
+from neurodecode.data.layouts.bids import Bids
 from neurodecode.stages import index
 from tests.data.small_study import PICTURES, write_study, write_tsv
 
@@ -28,12 +30,12 @@ def test_every_trial_and_every_file_of_a_study_is_listed(tmp_path, store):
 
     files = read_table(found.path("sub-02/files.tsv"))
     assert files["kind"].value_counts().to_dict() == {
-        "bold": 2,
+        "signal": 2,
         "confounds": 2,
         "mask": 2,
         "roi": 2,
     }
-    signal = files[files["kind"] == "bold"]
+    signal = files[files["kind"] == "signal"]
     assert (signal["tr_s"] == 2.0).all() and (signal["n_volumes"] == 90).all()
     folders = {"root": tmp_path / "bids", "derivatives": tmp_path / "bids/derivatives/simulated"}
     assert all((folders[f.folder] / f.path).is_file() for f in files.itertuples())
@@ -98,7 +100,7 @@ def test_a_data_set_without_signals_can_be_indexed(tmp_path, store):
     for signal in tmp_path.rglob("*_bold.nii.gz"):
         signal.write_bytes(b"")
     files = read_table(indexed(store, tmp_path).path("sub-01/files.tsv"))
-    assert (files.loc[files["kind"] == "bold", "n_volumes"] == 0).all()
+    assert (files.loc[files["kind"] == "signal", "n_volumes"] == 0).all()
 
 
 def test_one_subject_of_a_study_can_be_indexed_alone(tmp_path, store):
@@ -114,3 +116,18 @@ def test_a_picture_that_changes_is_a_study_that_changes(tmp_path, store):
     (tmp_path / "stimuli" / PICTURES[2]).write_bytes(b"another picture")
     second = read_table(indexed(store, tmp_path).path("stimuli.tsv"))
     assert (first["sha256"] != second["sha256"]).tolist() == [i == 2 for i in range(8)]
+
+
+class Numbered(Bids):
+    """A layout of one's own: BIDS, with runs called by letters."""
+
+    def runs(self, recipe, root):
+        """The runs, renamed."""
+        return [replace(r, run=r.run.replace("run-0", "part-")) for r in super().runs(recipe, root)]
+
+
+def test_a_layout_of_ones_own_finds_the_runs(tmp_path, store):
+    write_study(tmp_path, subjects=("sub-01",), n_runs=2)
+    found = indexed(store, tmp_path, layout={"_target_": f"{__name__}.Numbered"})
+    trials = read_table(found.path("trials.tsv"))
+    assert trials["run"].unique().tolist() == ["part-1", "part-2"]

@@ -10,12 +10,23 @@ from neurodecode.core.errors import SealedError
 from neurodecode.core.runner import run_stage
 from neurodecode.core.stage import stage
 from neurodecode.core.views import View, read_table
+from neurodecode.preprocess import bold
 from neurodecode.stages import index, preprocess
 from tests.data.small_study import PICTURES, mask_of_study, write_study
 
 DERIVED = "derivatives/simulated"
 RECIPE = {"derivatives": DERIVED, "rois": {"early": {"suffix": "mask", "desc": "early"}}}
+BOLD = {
+    "_target_": "neurodecode.preprocess.bold.SingleTrials",
+    "estimator": {"_target_": "neurodecode.signal.glm.lsa"},
+}
 LSS = {"_target_": "neurodecode.signal.glm.lss"}
+
+
+def staged(config):
+    """Options of the stage, and beside them those of its method for BOLD."""
+    own = {k: v for k, v in config.items() if k in ("root", "derivatives", "fit_rows", "n_jobs")}
+    return own | {"method": BOLD | {k: v for k, v in config.items() if k not in own}}
 
 
 @pytest.fixture
@@ -38,7 +49,7 @@ def study(tmp_path, store, artifact):
             self.split = artifact(tmp_path / "split")
 
         def preprocessed(self, subject="sub-01", **config):
-            config = {"root": str(self.root), "derivatives": DERIVED} | config
+            config = {"root": str(self.root), "derivatives": DERIVED} | staged(config)
             upstream = {"index": self.index, "split": self.split}
             return run_stage(preprocess.run, config, upstream, store, each=subject)
 
@@ -117,13 +128,13 @@ def test_how_many_runs_are_read_at_once_does_not_matter(study, store):
 
 def test_runs_are_read_at_once_as_asked(study, monkeypatch):
     made = study()
-    together, read = threading.Barrier(3, timeout=30), preprocess.reader.read_run
+    together, read = threading.Barrier(3, timeout=30), bold.reader.read_run
 
     def waits(*arguments):
         together.wait()  # for the other two runs: one at a time would never pass
         return read(*arguments)
 
-    monkeypatch.setattr(preprocess.reader, "read_run", waits)
+    monkeypatch.setattr(bold.reader, "read_run", waits)
     made.preprocessed(n_jobs=3)
     assert not together.broken
 
@@ -169,7 +180,9 @@ def test_the_simulated_study_is_read_from_the_store(study, store, artifact):
     made.root.rename(made.root.parent / "made" / "bids")
     simulated = artifact(made.root.parent / "made")
     upstream = {"index": made.index, "split": made.split, "simulate": simulated}
-    found = run_stage(preprocess.run, {"derivatives": DERIVED}, upstream, store, each="sub-01")
+    found = run_stage(
+        preprocess.run, staged({"derivatives": DERIVED}), upstream, store, each="sub-01"
+    )
     before, after = (np.load(a.path("responses.npy")) for a in (recorded, found))
     assert (before == after).all()
 

@@ -1,1 +1,37 @@
-"""One file per kind of signal file."""
+"""Read signals: a reader for each family of file formats."""
+
+import importlib
+from pathlib import Path
+
+FORMATS = {
+    ".nii.gz": "bold",
+    ".nii": "bold",
+    ".dtseries.nii": "bold",
+    ".func.gii": "bold",
+    ".vhdr": "meeg",
+    ".fif": "meeg",
+    ".edf": "meeg",
+    ".bdf": "meeg",
+    ".set": "meeg",
+    ".ds": "meeg",
+}
+
+
+def format_of(path):
+    """Return the ending of a signal file, such as ``.nii.gz``; "" if no reader knows it."""
+    name = Path(path).name
+    return next((end for end in sorted(FORMATS, key=len)[::-1] if name.endswith(end)), "")
+
+
+def reader_of(path):
+    """Return the module that reads a signal file.
+
+    Raises
+    ------
+    ValueError
+        For an ending that no reader knows.
+    """
+    ending = format_of(path)
+    if not ending:
+        raise ValueError(f"{path} is of no known format: {', '.join(FORMATS)}")
+    return importlib.import_module(f"{__name__}.{FORMATS[ending]}")

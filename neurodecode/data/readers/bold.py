@@ -8,7 +8,7 @@ import numpy as np
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
-def run_timing(path, sidecar):
+def facts(path, sidecar):
     """Return how a run was sampled, from its header and JSON sidecar.
 
     Parameters
@@ -19,9 +19,10 @@ def run_timing(path, sidecar):
 
     Returns
     -------
-    timing : dict
+    facts : dict
         ``tr_s``; ``n_volumes`` (0 for an empty file); ``start_s``, when a volume counts as taken
-        after the clock's zero: the sidecar's StartTime (slice timing corrected), or 0.
+        after the clock's zero: the sidecar's StartTime (slice timing corrected), or 0;
+        ``duration_s``, the length of the run, not for an empty file.
 
     Raises
     ------
@@ -38,8 +39,9 @@ def run_timing(path, sidecar):
     tr_s = stated_s or measured_s
     if not tr_s:
         raise ValueError(f"{path} has no TR: add RepetitionTime (s) to its JSON sidecar")
-    start_s = float(sidecar.get("StartTime", 0.0))
-    return {"tr_s": float(tr_s), "n_volumes": n_volumes, "start_s": start_s}
+    found = {"tr_s": float(tr_s), "n_volumes": n_volumes}
+    found["start_s"] = float(sidecar.get("StartTime", 0.0))
+    return found | ({"duration_s": n_volumes * float(tr_s)} if n_volumes else {})
 
 
 def read_mask(paths):

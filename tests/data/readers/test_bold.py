@@ -4,12 +4,12 @@ import pytest
 from nilearn.maskers import NiftiMasker
 
 from neurodecode.data.readers.bold import (
+    facts,
     guess_mask,
     positions_mm,
     read_mask,
     read_run,
     region_channels,
-    run_timing,
 )
 from tests.data.small_study import AFFINE, SHAPE, mask_of_study, write_nifti
 
@@ -111,14 +111,15 @@ def test_a_region_is_given_in_channels(tmp_path, mask):
 def test_header_and_sidecar_must_agree_on_the_tr(tmp_path, bold):
     path = tmp_path / "bold.nii.gz"
     write_nifti(path, bold, 2.0)
-    assert run_timing(path, {"RepetitionTime": 2.0, "StartTime": 0.9}) == {
+    assert facts(path, {"RepetitionTime": 2.0, "StartTime": 0.9}) == {
         "tr_s": 2.0,
         "n_volumes": 30,
         "start_s": 0.9,
+        "duration_s": 60.0,
     }
-    assert run_timing(path, {})["tr_s"] == 2.0
+    assert facts(path, {})["tr_s"] == 2.0
     with pytest.raises(ValueError, match="TR 2 s in its header.*2.5 s"):
-        run_timing(path, {"RepetitionTime": 2.5})
+        facts(path, {"RepetitionTime": 2.5})
 
 
 def test_milliseconds_in_the_header_are_understood(tmp_path, bold):
@@ -126,14 +127,14 @@ def test_milliseconds_in_the_header_are_understood(tmp_path, bold):
     image.header.set_zooms((3, 3, 3, 2500))
     image.header.set_xyzt_units("mm", "msec")
     nibabel.save(image, tmp_path / "bold.nii.gz")
-    assert run_timing(tmp_path / "bold.nii.gz", {"RepetitionTime": 2.5})["tr_s"] == 2.5
+    assert facts(tmp_path / "bold.nii.gz", {"RepetitionTime": 2.5})["tr_s"] == 2.5
 
 
 def test_a_study_without_its_signals_still_tells_its_timing(tmp_path):
     (tmp_path / "bold.nii.gz").touch()
-    assert run_timing(tmp_path / "bold.nii.gz", {"RepetitionTime": 2.5})["n_volumes"] == 0
+    assert facts(tmp_path / "bold.nii.gz", {"RepetitionTime": 2.5})["n_volumes"] == 0
     with pytest.raises(ValueError, match="no TR"):
-        run_timing(tmp_path / "bold.nii.gz", {})
+        facts(tmp_path / "bold.nii.gz", {})
 
 
 def test_a_mask_is_made_where_there_is_none(tmp_path):

@@ -1,0 +1,1 @@
+"""How studies lie on disk: each layout finds the runs, their files and their events."""
