@@ -32,7 +32,7 @@ def test_targets_without_tokens_and_pictures_have_no_such_heads():
     model = network(Sizes({"sub-01": 30}, dim=8))
     output = model(trials(), "sub-01")
     assert output.tokens is None and output.blurry is None and output.pooled.shape == (7, 8)
-    assert not [k for k in model.state_dict() if k.startswith(("tokens", "blurry"))]
+    assert not [k for k in model.state_dict() if "tokens" in k or "blurry" in k]
 
 
 def test_without_blocks_tokens_and_picture_are_a_linear_function_of_the_trial():
@@ -61,6 +61,8 @@ def test_it_starts_as_the_linear_decoders_it_is_given():
             )
     with pytest.raises(ValueError, match="hidden=99"):
         net.start_at({}, draw(99, 4))
+    with pytest.raises(ValueError, match="linear_path=true"):
+        network(linear_path=False).start_at(linear, back)
 
 
 def test_a_trial_is_decoded_alike_in_any_batch():
