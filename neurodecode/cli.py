@@ -105,15 +105,17 @@ def run(overrides):
     def job(composed):
         # interpolations into hydra's own node resolve only here
         config = OmegaConf.to_container(composed, resolve=True)
-        codes.append(guarded(lambda: run_composed(config, _output_folder())))
+        folder = _output_folder()
+        codes.append(guarded(lambda: run_composed(config, folder), folder))
 
     # No experiment is what there is without one; Hydra takes null in the file only.
     sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised to `guarded`, not printed by Hydra
     try:
-        job()
-    except SystemExit as done:  # Hydra has said why the configuration could not be composed
-        return max(codes) if codes else (2 if done.code else 0)
-    return max(codes, default=0)
+        composing = guarded(job)
+    except SystemExit as done:  # --help, --cfg and the like
+        composing = done.code or 0
+    return max([composing, *codes])
 
 
 def _output_folder():
@@ -124,6 +126,13 @@ def _output_folder():
 
 def run_composed(config, run_folder):
     """Run one composed configuration; products and ``run.json`` go to `run_folder`."""
+    from neurodecode.core.checks import typed
+    from neurodecode.core.composing import check_given, check_read
+
+    stages = {p.stem for p in (conf_folder() / "stage").glob("*.yaml")}
+    check_read(config, stages)
+    check_given({stage: config.get(stage) or {} for stage in config["stages"]})
+    typed(config.get("subjects"), list[str] | None, "subjects")
     threads = resolve_threads(config["threads"])
     limit_threads(threads)
     device = resolve_device(config["device"])
@@ -194,8 +203,16 @@ def _with_device(node, before, after):
     return found | {"device": after} if found.get("device") == before else found
 
 
-def guarded(action):
-    """Run an action; turn foreseen mistakes into one message and an exit code."""
+def guarded(action, folder="."):
+    """Run an action; turn foreseen mistakes into one message and an exit code.
+
+    Parameters
+    ----------
+    action : callable
+    folder : path
+        Where it writes, for the message of a full disk.
+    """
+    from neurodecode.core import composing, resources
     from neurodecode.core.errors import UserError
 
     debug = os.environ.get("NEURODECODE_DEBUG")
@@ -207,6 +224,7 @@ def guarded(action):
     except Exception as error:
         if debug:
             raise
+        error = composing.explained(error) or resources.explained(error, folder) or error
         foreseen = isinstance(error, UserError | ValueError | OSError)
         name = "error" if foreseen else f"unforeseen {type(error).__name__}"
         print(f"{name}: {error}", file=sys.stderr)

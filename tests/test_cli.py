@@ -9,6 +9,7 @@ from neurodecode.core import runner
 
 CONFIG = {
     "name": "toy",
+    "stages": ["train", "embed"],
     "store": "store",
     "device": "cpu",
     "threads": 1,

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive, Share
 from neurodecode.core.seeds import child_seed
 
 SELECTIONS = ("best", "last")
@@ -49,12 +50,12 @@ class Plan:
         Of dropout.
     """
 
-    n_epochs: int
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    ema_decay: float = 0.99
-    grad_clip: float = 1.0
+    n_epochs: Count
+    learning_rate: NotNegative = 1e-3
+    warmup: Share = 0.1
+    weight_decay: NotNegative = 0.01
+    ema_decay: PartShare = 0.99
+    grad_clip: Positive = 1.0
     select: str = "last"
     seed: int = 0
 

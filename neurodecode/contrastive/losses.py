@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neurodecode.core.ranges import Positive, Share
+
 
 def info_nce(brain: Tensor, clip: Tensor, temperature: float) -> Tensor:
     """Symmetric InfoNCE loss [1]_ of unit-norm pairs, both of shape (n_pairs, dim), in nats."""
@@ -124,11 +126,11 @@ class MindEyeLoss:
 
     def __init__(
         self,
-        mixco_fraction: float = 0.33,
-        tau: float = 0.006,
-        soft_start: float = 0.004,
-        soft_end: float = 0.0075,
-        brain_temperature: float | None = None,
+        mixco_fraction: Share = 0.33,
+        tau: Positive = 0.006,
+        soft_start: Positive = 0.004,
+        soft_end: Positive = 0.0075,
+        brain_temperature: Positive | None = None,
         compat: bool = False,
     ):
         if not 0 <= mixco_fraction <= 1:
@@ -180,7 +182,7 @@ class MindEyeLoss:
 class InfoNCELoss:
     """Plain symmetric InfoNCE [1]_ at one temperature, on trials that are never mixed."""
 
-    def __init__(self, temperature: float = 0.07):
+    def __init__(self, temperature: Positive = 0.07):
         _check_temperatures(temperature=temperature)
         self.tau = temperature
 

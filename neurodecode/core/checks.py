@@ -17,7 +17,8 @@ def typed(value, annotation, where):
     """Return `value` as `annotation` asks, or say what is wrong with the key `where`.
 
     Whole numbers pass for floats, lists for tuples; nothing else is converted, so that ``three``
-    for an int or ``sub-01`` for a list is an error. Annotations outside the plain types, lists,
+    for an int or ``sub-01`` for a list is an error; nor is a number outside the range that its
+    annotation says (`neurodecode.core.ranges`). Annotations outside the plain types, lists,
     tuples, dicts, unions, literals and dataclasses accept anything.
 
     Raises
@@ -27,6 +28,11 @@ def typed(value, annotation, where):
     """
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation in (typing.Any, inspect.Parameter.empty):
+        return value
+    if origin is typing.Annotated:
+        value = typed(value, args[0], where)
+        for limit in args[1:]:
+            limit.check(value, where)
         return value
     if origin in (typing.Union, types.UnionType):
         return _typed_union(value, args, where)
@@ -52,7 +58,7 @@ def dataclass_from(node, cls, where):
     _expect(isinstance(node, Mapping), node, where, f"the keys of {cls.__name__}")
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     check_names(node, fields, where)
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     missing = [n for n, f in fields.items() if n not in node and _required(f)]
     if missing:
         raise ConfigError(f"{where}: missing {', '.join(missing)}; give {where}.{missing[0]}=…")

@@ -20,6 +20,7 @@ from neurodecode.core.fingerprint import fingerprint, moved
 from neurodecode.core.key import digest, keyed_fields, stage_key
 from neurodecode.core.lease import lease
 from neurodecode.core.progress import log
+from neurodecode.core.resources import explained
 from neurodecode.core.stage import load_stage
 from neurodecode.core.store import MANIFEST, RawDigests, Store, write_json
 from neurodecode.core.views import Folder, View
@@ -57,6 +58,7 @@ class Pipeline:
         self.subjects = config.get("subjects")
         self.store, self.hardware = store, hardware
         self.artifacts, self.records, self.events = {}, {}, []
+        self.memory = config.get("memory", "full")
         self.run_folder = Path(run_folder) if run_folder else None
         self.raw = RawDigests(store.root / "raw_digests.json")
         self.code = {
@@ -154,6 +156,11 @@ class Pipeline:
             stage(self.configs[stage.name], view, Folder(scratch, lambda: self.store.work(*place)))
             manifest = self._manifest(stage, each, place, inputs)
             artifact = self.store.publish(scratch, self.store.folder(*place), manifest)
+        except Exception as error:
+            told = explained(error, self.store.root, self.memory)
+            if told is None:
+                raise
+            raise told from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(artifact.folder.with_suffix(".work"), ignore_errors=True)
@@ -227,6 +234,7 @@ def run_stage(stage, config, upstream, store, each=None, hardware=None):
     one.stages, one.configs = [stage], {stage.name: _typed_config(stage, node)}
     one.store, one.hardware, one.run_folder = store, hardware or {"device": "cpu"}, None
     one.artifacts, one.records, one.events, one.subjects = dict(upstream), {}, [], None
+    one.memory = "full"
     one.raw = RawDigests(store.root / "raw_digests.json")
     one.code = {stage.name: fingerprint(stage.module, targets(config))}
     return one._make(stage, each)

@@ -1,6 +1,7 @@
 """What a stage may see and where it may write: never the test rows by accident."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -186,8 +187,10 @@ class Folder:
         np.save(self.path(name), np.ascontiguousarray(array), allow_pickle=False)
 
     def open_array(self, name, shape, dtype):
-        """Return a writable memory map of a new ``.npy`` file."""
-        return np.lib.format.open_memmap(self.path(name), mode="w+", dtype=dtype, shape=shape)
+        """Return a writable memory map of a new ``.npy`` file; its space on disk is reserved."""
+        array = np.lib.format.open_memmap(self.path(name), mode="w+", dtype=dtype, shape=shape)
+        _reserve(self.path(name))
+        return array
 
     def save_table(self, name, table):
         """Write a DataFrame as TSV or parquet, by the name's suffix."""
@@ -231,6 +234,13 @@ def read_table(path):
         if table[name].dtype != bool:
             table[name] = table[name].fillna("")
     return table
+
+
+def _reserve(path):
+    """Take a file's space on disk: a full disk is an error now, not a crash when it is written."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _plain(obj):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from neurodecode.core.ranges import Count, NotNegative
 from neurodecode.weights import weights_folder
 
 
@@ -23,8 +24,8 @@ class TokenGenerator:
     def __init__(
         self,
         path: str = "shipped:generator",
-        steps: int = 4,
-        guidance: float = 1.0,
+        steps: Count = 4,
+        guidance: NotNegative = 1.0,
         device: str = "cpu",
     ):
         folder = weights_folder(path)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurodecode.core.ranges import Count, CountOrNone, PartShare
 from neurodecode.diffusion.linear import LinearDenoiser
 from neurodecode.diffusion.prior_network import PriorNetwork
 from neurodecode.diffusion.sampling import steps_of, walk
@@ -58,16 +59,16 @@ class DiffusionPrior(nn.Module):
         self,
         n_tokens: int,
         dim: int,
-        depth: int = 6,
-        heads: int = 12,
-        dim_head: int = 64,
-        ff_mult: int = 4,
-        dropout: float = 0.0,
-        n_steps: int = 100,
-        cond_drop: float = 0.2,
-        image_drop: float = 0.0,
+        depth: Count = 6,
+        heads: Count = 12,
+        dim_head: Count = 64,
+        ff_mult: Count = 4,
+        dropout: PartShare = 0.0,
+        n_steps: Count = 100,
+        cond_drop: PartShare = 0.2,
+        image_drop: PartShare = 0.0,
         image_embed_scale: float | None = 1.0,
-        linear_components: int = 0,
+        linear_components: CountOrNone = 0,
         compat: bool = False,
     ):
         super().__init__()

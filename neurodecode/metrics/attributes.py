@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neurodecode.core.ranges import Count
 from neurodecode.weights import weights_folder
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -32,7 +33,7 @@ class AttributeReader:
         The attributes and the values of each, in the order of `config.json`.
     """
 
-    def __init__(self, path: str = "shipped:reader", batch: int = 256):
+    def __init__(self, path: str = "shipped:reader", batch: Count = 256):
         from safetensors.torch import load_file
 
         folder = weights_folder(path)

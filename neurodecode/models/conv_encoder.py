@@ -17,6 +17,7 @@ References
 import torch
 from torch import Tensor, nn
 
+from neurodecode.core.ranges import Count, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.heads import Heads, check_trials
 
@@ -49,14 +50,14 @@ class ConvEncoder(nn.Module):
     def __init__(
         self,
         sizes: Sizes,
-        hidden: int = 256,
-        width: int = 64,
-        n_blocks: int = 3,
-        kernel: int = 5,
+        hidden: Count = 256,
+        width: Count = 64,
+        n_blocks: Count = 3,
+        kernel: Count = 5,
         linear: bool = True,
-        input_dropout: float = 0.2,
-        dropout: float = 0.3,
-        projector_hidden: int = 256,
+        input_dropout: PartShare = 0.2,
+        dropout: PartShare = 0.3,
+        projector_hidden: Count = 256,
     ):
         super().__init__()
         _check(sizes, kernel, n_blocks)

@@ -15,6 +15,7 @@ References
 
 from torch import Tensor, nn
 
+from neurodecode.core.ranges import Count, CountOrNone, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.heads import Heads, activation, check_trials
 
@@ -44,11 +45,11 @@ class ResidualMLP(nn.Module):
     def __init__(
         self,
         sizes: Sizes,
-        hidden: int = 256,
-        n_blocks: int = 2,
-        input_dropout: float = 0.3,
-        dropout: float = 0.15,
-        projector_hidden: int = 256,
+        hidden: Count = 256,
+        n_blocks: CountOrNone = 2,
+        input_dropout: PartShare = 0.3,
+        dropout: PartShare = 0.15,
+        projector_hidden: Count = 256,
         linear_path: bool = True,
     ):
         super().__init__()

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import NotNegative, Positive
 from neurodecode.core.views import read_table
 from neurodecode.data.readers import bold as reader
 from neurodecode.preprocess.base import RunResponses
@@ -48,10 +49,10 @@ class SingleTrials:
         files,
         estimator: dict,
         hrf: Literal["glover", "spm"] = "glover",
-        high_pass_hz: float = 0.0078,
+        high_pass_hz: NotNegative = 0.0078,
         confounds: list[str] | None = None,
         standardise: Literal["percent", "zscore", "none"] = "percent",
-        smoothing_fwhm_mm: float | None = None,
+        smoothing_fwhm_mm: Positive | None = None,
     ):
         self.files, self.estimator, self.hrf = files, estimator, hrf
         self.high_pass_hz, self.standardise = high_pass_hz, standardise

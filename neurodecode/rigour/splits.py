@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurodecode.core.ranges import PartShare
+
 SPLITS = ("train", "val", "test")
 RUN = [
     "subject",
@@ -35,8 +37,8 @@ class StimulusSplit:
         every subject that has them.
     """
 
-    test_fraction: float = 0.1
-    val_fraction: float = 0.1
+    test_fraction: PartShare = 0.1
+    val_fraction: PartShare = 0.1
     ties: tuple[str, ...] = ("stimulus_id", "run")
     class_column: str | None = None
 

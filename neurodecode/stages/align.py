@@ -19,6 +19,7 @@ from neurodecode.align.apply import (
 from neurodecode.align.identity import nearest_channels
 from neurodecode.align.shared import mean_correlation, shared_responses
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Correlation
 from neurodecode.core.stage import stage
 from neurodecode.signal.reliability import repeat_correlation
 
@@ -37,7 +38,7 @@ class AlignConfig:
         default_factory=lambda: {"_target_": "neurodecode.align.identity.Identity"}
     )
     reference: str | None = None
-    min_reliability: float = 0.0
+    min_reliability: Correlation = 0.0
 
 
 @stage("align", config=AlignConfig, inputs=("preprocess", "split"))

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Count, CountOrNone, Level, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.models.prepared import Prepared
@@ -48,12 +49,12 @@ class CrossvalidateConfig:
     masks: list[str] | None = None
     scalings: list[str] = field(default_factory=lambda: ["centred", "zscored"])
     n_channels: list[int | None] = field(default_factory=lambda: [None, 250])
-    n_bootstrap: int = 2000
-    n_permutations: int = 2000
-    n_refits: int = 100
-    level: float = 0.95
-    seed: int = 0
-    n_jobs: int = field(default=1, metadata={"keyed": False})
+    n_bootstrap: Count = 2000
+    n_permutations: Count = 2000
+    n_refits: CountOrNone = 100
+    level: Level = 0.95
+    seed: Seed = 0
+    n_jobs: Count = field(default=1, metadata={"keyed": False})
 
     def __post_init__(self):
         if unknown := sorted(set(self.scalings) - set(SCALINGS)):

@@ -10,6 +10,7 @@ import numpy as np
 
 from neurodecode.core.build import build
 from neurodecode.core.errors import UserError
+from neurodecode.core.ranges import Count
 from neurodecode.core.stage import stage
 from neurodecode.data.stimuli import data_set_root, load_pictures
 from neurodecode.weights import named_folders
@@ -23,16 +24,14 @@ class EmbedConfig:
     """Which embedding; conf/stage/embed.yaml explains each key."""
 
     target: dict
-    blurry_px: int = 16
+    blurry_px: Count = 16
     text_template: str = "{}"
-    batch: int = 256
+    batch: Count = 256
     root: str = field(default="", metadata={"keyed": False})
 
     def __post_init__(self):
         if "{}" not in self.text_template:
             raise ValueError(f"text_template {self.text_template!r} has no {{}} for the caption")
-        if min(self.blurry_px, self.batch) < 1:
-            raise ValueError("blurry_px and batch must be at least 1")
 
 
 @stage(

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Count, Level, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.data.stimuli import COLUMNS, data_set_root, load_pictures
@@ -39,11 +40,11 @@ class EvaluateConfig:
     reader: dict | None
     against: tuple[str, ...] = ("shuffled", "prior_only", "ridge")
     oracle_attribute: str | None = None
-    n_bootstrap: int = 1000
-    n_permutations: int = 1000
+    n_bootstrap: Count = 1000
+    n_permutations: Count = 1000
     interval: Literal["percentile", "bca"] = "percentile"
-    level: float = 0.95
-    seed: int = 0
+    level: Level = 0.95
+    seed: Seed = 0
     root: str = field(default="", metadata={"keyed": False})
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
 from neurodecode.stages.train import aligned, code_reader, stimulus_tables
@@ -30,24 +31,18 @@ class PredictConfig:
     """How test trials are read and the prior is sampled; conf/stage/predict.yaml explains each."""
 
     averaging: str = "repeats"
-    n_gallery: int = 20
-    n_samples: int = 4
-    sampling_steps: int | None = 12
-    eta: float = 1.0
-    guidance: float = 3.0
-    batch: int = 64
-    seed: int = 0
+    n_gallery: CountOrNone = 20
+    n_samples: Count = 4
+    sampling_steps: Count | None = 12
+    eta: NotNegative = 1.0
+    guidance: NotNegative = 3.0
+    batch: Count = 64
+    seed: Seed = 0
     device: str = "cpu"
 
     def __post_init__(self):
         if self.averaging not in AVERAGING:
             raise ValueError(f"averaging is {self.averaging!r}; choose {' or '.join(AVERAGING)}")
-        if self.n_samples < 1:
-            raise ValueError(f"n_samples is {self.n_samples}; draw at least one")
-        for name in ("batch", "sampling_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; give 1 or more")
 
 
 @stage(

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Count
 from neurodecode.core.stage import stage
 from neurodecode.signal.quality import repeat_quality
 
@@ -28,7 +29,7 @@ class PreprocessConfig:
     fit_rows: Literal["train", "all"] = "train"
     root: str = field(default="", metadata={"keyed": False})
     derivatives: str = field(default="", metadata={"keyed": False})
-    n_jobs: int = field(default=1, metadata={"keyed": False})
+    n_jobs: Count = field(default=1, metadata={"keyed": False})
 
 
 @stage(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Count, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
 from neurodecode.weights import named_folders
@@ -22,14 +23,10 @@ class ReconstructConfig:
 
     generator: dict
     target: dict
-    strength: float = 0.9
+    strength: Share = 0.9
     start_from: tuple[str, ...] = ("model", "ridge", "shuffled")
-    batch: int = 64
-    seed: int = 0
-
-    def __post_init__(self):
-        if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength must lie in [0, 1], got {self.strength}")
+    batch: Count = 64
+    seed: Seed = 0
 
 
 @stage(

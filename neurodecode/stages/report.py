@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurodecode.core.ranges import Count, Seed
 from neurodecode.core.stage import stage
 
 
@@ -13,8 +14,8 @@ class ReportConfig:
     title: str | None = None
     headline_metric: str | None = None
     rank_metric: str | None = None
-    n_gallery: int = 20
-    seed: int = 0
+    n_gallery: Count = 20
+    seed: Seed = 0
     root: str = field(default="", metadata={"keyed": False})
 
 

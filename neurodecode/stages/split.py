@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from neurodecode.core.build import build
+from neurodecode.core.ranges import Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.rigour.splits import count_sides, split_hash, tied_groups
@@ -17,7 +18,7 @@ class SplitConfig:
     rule: dict = field(
         default_factory=lambda: {"_target_": "neurodecode.rigour.splits.StimulusSplit"}
     )
-    seed: int = 0
+    seed: Seed = 0
 
 
 @stage("split", config=SplitConfig, inputs=("index",))

@@ -14,6 +14,7 @@ import numpy as np
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import fingerprint
 from neurodecode.core.key import digest
+from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
 from neurodecode.stages.align import load_fitted
@@ -29,29 +30,24 @@ class TrainConfig:
     prior: dict | None
     decoder_training: dict
     prior_training: dict | None
-    batch: int = 64
-    tokens_weight: float = 1.0
-    code_weight: float = 10.0
-    linear_start: float | None = 5.0
-    blurry_weight: float = 1.0
-    prior_batch: int = 64
-    prior_batches: int = 20
-    simulator_components: int = 200
-    least_noise: float = 0.7
-    ridge_components: int = 64
-    seed: int = 0
+    batch: Count = 64
+    tokens_weight: NotNegative = 1.0
+    code_weight: NotNegative = 10.0
+    linear_start: Positive | None = 5.0
+    blurry_weight: NotNegative = 1.0
+    prior_batch: Count = 64
+    prior_batches: Count = 20
+    simulator_components: Count = 200
+    least_noise: Share = 0.7
+    ridge_components: Count = 64
+    seed: Seed = 0
     device: str = "cpu"
-    checkpoint_every: int = field(default=5, metadata={"keyed": False})
+    checkpoint_every: Count = field(default=5, metadata={"keyed": False})
 
     def __post_init__(self):
         for name in ("decoder_training", "prior_training"):
             if "seed" in (getattr(self, name) or {}):
                 raise ValueError(f"{name}.seed is not free: it follows from train.seed")
-        for name in ("batch", "prior_batch", "prior_batches", "ridge_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if self.linear_start is not None and not self.linear_start > 0:
-            raise ValueError(f"linear_start is {self.linear_start}; give more than 0, or null")
 
 
 @stage(

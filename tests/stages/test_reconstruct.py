@@ -189,5 +189,5 @@ def test_a_condition_that_was_finished_before_a_kill_is_not_painted_again(made, 
 
 
 def test_a_strength_out_of_range_is_refused(made):
-    with pytest.raises(ValueError, match=r"strength must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match="reconstruct.strength: expected 0 to 1"):
         made(strength=1.2)

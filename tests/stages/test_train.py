@@ -11,6 +11,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from neurodecode.cli import conf_folder
+from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import SealedError
 from neurodecode.core.views import Folder, View
 from neurodecode.models.answers import network_answers, ridge_answers
@@ -95,13 +96,15 @@ def study(tmp_path, artifact):
         made["preprocess"][subject] = artifact(tmp_path / subject)
         align["scaling"] |= {f"{subject}/mean": np.zeros(n_channels)}
         align["scaling"] |= {f"{subject}/std": np.ones(n_channels)}
+        align["channels"] |= {f"{subject}/shape": np.array([n_channels])}
         align["channels"] |= {subject: np.arange(n_channels)}
     Folder(tmp_path / "split", None).save_table("split.tsv", pd.concat(trials))
     folder = Folder(tmp_path / "align", None)
     for name, tensors in align.items():
         folder.save_tensors(f"{name}.safetensors", tensors)
     aligner = {"_target_": "neurodecode.align.identity.Identity"}
-    folder.save_json("aligner.json", {"aligner": aligner})
+    scaling = {"_target_": "neurodecode.signal.scaling.Standard"}
+    folder.save_json("aligner.json", {"scaling": scaling, "aligner": aligner})
     return made | {"split": artifact(tmp_path / "split"), "align": artifact(tmp_path / "align")}
 
 
@@ -327,8 +330,9 @@ def test_a_study_without_validation_rows_is_refused(study, tmp_path, artifact):
     "changes", [{"batch": 0}, {"linear_start": 0.0}, {"linear_start": -1.0}, {"prior_batches": 0}]
 )
 def test_numbers_that_train_nothing_are_refused(changes):
-    with pytest.raises(ValueError, match=f"{list(changes)[0]} is"):
-        config(**changes)
+    node = dataclasses.asdict(config()) | changes
+    with pytest.raises(ValueError, match=f"train.{list(changes)[0]}: expected"):
+        dataclass_from(node, train.TrainConfig, "train")
 
 
 def test_a_seed_within_a_plan_is_refused_at_once():
@@ -432,8 +436,8 @@ def test_train_cannot_read_test_rows(study):
     "changes", [{"averaging": "mean"}, {"n_samples": 0}, {"batch": 0}, {"sampling_steps": 0}]
 )
 def test_predict_refuses_what_it_cannot_do(changes):
-    with pytest.raises(ValueError):
-        predict.PredictConfig(**changes)
+    with pytest.raises(ValueError, match=list(changes)[0]):
+        dataclass_from(changes, predict.PredictConfig, "predict")
 
 
 def test_yaml_lists_every_field():
