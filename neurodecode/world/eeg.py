@@ -16,20 +16,21 @@ from neurodecode.world import head, scanner
 from neurodecode.world.brain import Subject
 
 LINE_HZ = 50.0
-RISE_S, FALL_S = 0.07, 0.11  # of a transient
+RISE_S, FALL_S = 0.07, 0.15  # of a transient
 SHEET_S = {"early": -0.02, "silent": 0.0, "high": 0.02}  # peaks, relative to each other
-SCATTER_S = 0.006  # of the peaks within a sheet
+SCATTER_S = 0.015  # of the peaks within a sheet
 SPAN_S = 0.7  # after which every response is over
 
 EVOKED_S = (0.1, 0.16, 0.24)  # peaks of what every picture evokes …
 EVOKED_WEIGHTS = (1.0, -1.4, 0.8)  # … and their signs and sizes
 
-PINK_UV, WHITE_UV, ALPHA_UV = 8.0, 1.0, 5.0  # root mean squares over channels
+PINK_UV, WHITE_UV, ALPHA_UV = 8.0, 0.6, 6.0  # root mean squares over channels
 EVOKED_UV, LINE_UV, DRIFT_UV, BLINK_UV = 4.0, 2.0, 10.0, 120.0
 BAD_UV = 60.0  # noise of the channel with a bad contact
 BLINK_EVERY_S, BLINK_S = 4.0, 0.3
 
 _N_BACKGROUND = 250  # dipoles that make the 1 / f noise
+_UNEQUAL = 1.2  # spread of the logarithm of their strengths: few dominate, as in recordings
 _EYES_M = np.array([[-0.03, 0.055, 0.015], [0.03, 0.055, 0.015]])
 
 
@@ -66,7 +67,7 @@ class Background:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of the ongoing activity and the amplifier, average reference, (n_channels, n_channels)."""
+        """Of ongoing activity and amplifier, average reference, (n_channels, n_channels)."""
         mix = average_reference(np.hstack([self.pink, self.alpha]))
         white = average_reference(WHITE_UV * np.eye(len(mix)))
         return mix @ mix.T + white @ white.T
@@ -75,7 +76,8 @@ class Background:
 def make_background(cap, rng: np.random.Generator) -> Background:
     """Draw a subject's ongoing activity: dipoles all over the cortex, alpha in its back, eyes."""
     places, normals = head.cortex(_N_BACKGROUND, rng)
-    pink = head.lead_field(places, normals, cap)
+    strength = np.exp(rng.normal(0, _UNEQUAL, _N_BACKGROUND))
+    pink = strength * head.lead_field(places, normals, cap)
     root = np.linalg.svd(pink, full_matrices=False)
     pink = root.U * root.S  # as many series as channels give the same covariance
     behind = np.argsort(places[:, 1])[:40]
@@ -95,7 +97,7 @@ def make_background(cap, rng: np.random.Generator) -> Background:
 
 
 def _scaled(field: np.ndarray, rms_uv: float) -> np.ndarray:
-    """Scale a field so that unit series give this root mean square over average-referenced channels."""
+    """Scale a field: unit series give this root mean square over channels, average reference."""
     return field * (rms_uv / np.sqrt((average_reference(field) ** 2).sum() / len(field)))
 
 
@@ -133,7 +135,7 @@ class Cap:
         self.positions_m, self.normals = head.sources(subject, rng)
         self.field = head.lead_field(self.positions_m, self.normals, self.montage)
         self.background = make_background(self.montage, rng)
-        scatter = np.clip(rng.normal(0, SCATTER_S, subject.n_voxels), -0.015, 0.015)
+        scatter = np.clip(rng.normal(0, SCATTER_S, subject.n_voxels), -0.03, 0.03)
         sheet_s = np.array([SHEET_S[name] for name in subject.roi])
         self._power = self._source_power(subject.gain * specific)
         self.peaks_s = sheet_s + scatter

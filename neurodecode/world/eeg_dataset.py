@@ -1,4 +1,4 @@
-"""Where each part of a simulated EEG study lies in its BIDS folder; mne-bids writes the recordings."""
+"""Where each part of a simulated EEG study lies in its BIDS folder, written through mne-bids."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

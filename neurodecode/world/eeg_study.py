@@ -73,8 +73,8 @@ def simulate_eeg_study(
     n_train: int = 1200,
     n_test: int = 100,
     test_repeats: int = 8,
-    n_repeated_train: int = 100,
-    snr: float = 0.3,
+    n_repeated_train: int = 600,
+    snr: float = 0.5,
     signal: Literal["full", "category_only", "low_level_only", "none"] = "full",
     n_voxels: int = 850,
     n_channels: int = 64,
@@ -99,7 +99,7 @@ def simulate_eeg_study(
         Training pictures shown twice, for reliability; the others are shown once.
     snr : float
         Root mean square over channels and pictures of the picture-specific potential at its peak,
-        over that of the ongoing activity (9.5 µV; hum, drifts and blinks not counted).
+        over that of the ongoing activity (10 µV; hum, drifts and blinks not counted).
     signal : str
         What the brain carries: ``full``; ``category_only`` (the shape, in the high-level sheet);
         ``low_level_only`` (the early sheet); ``none`` (every picture evokes the same).

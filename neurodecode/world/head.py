@@ -1,4 +1,4 @@
-"""A head around a simulated brain: where its voxels lie in the cortex, and what electrodes see of them.
+"""A head around a simulated brain: where its voxels lie in the cortex, what electrodes see.
 
 The head is three concentric spheres (brain, skull, scalp) [1]_; electrodes lie on the outermost.
 A brain of `brain` is a compact ellipsoid; here it is spread, without tearing, under the skull:

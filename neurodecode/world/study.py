@@ -112,9 +112,10 @@ def simulate_study(
     Returns
     -------
     summary : dict
-        ``about`` (a line a subject for the log), ``snr``, ``signal``, and for each of ``subjects`` the counts of voxels, runs and trials and
-        ``repeat_correlation``: Pearson's r between single-trial betas of two presentations of a
-        repeated training picture, averaged over voxels; None with fewer than three of these.
+        ``about`` (a line a subject for the log), ``snr``, ``signal``, and for each of ``subjects``
+        the counts of voxels, runs and trials and ``repeat_correlation``: Pearson's r between
+        single-trial betas of two presentations of a repeated training picture, averaged over
+        voxels; None with fewer than three of these.
 
     Raises
     ------
