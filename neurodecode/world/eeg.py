@@ -16,9 +16,9 @@ from neurodecode.world import head, scanner
 from neurodecode.world.brain import Subject
 
 LINE_HZ = 50.0
-RISE_S, FALL_S = 0.07, 0.15  # of a transient
+RISE_S, FALL_S = 0.08, 0.1  # of a transient
 SHEET_S = {"early": -0.02, "silent": 0.0, "high": 0.02}  # peaks, relative to each other
-SCATTER_S = 0.015  # of the peaks within a sheet
+SCATTER_S = 0.01  # of the peaks within a sheet
 SPAN_S = 0.7  # after which every response is over
 
 EVOKED_S = (0.1, 0.16, 0.24)  # peaks of what every picture evokes …
@@ -37,7 +37,7 @@ _EYES_M = np.array([[-0.03, 0.055, 0.015], [0.03, 0.055, 0.015]])
 def transient(times_s: np.ndarray, peaks_s: np.ndarray) -> np.ndarray:
     """Time course of sources that peak at `peaks_s`, (n_times, n_sources); height one.
 
-    `cos^2(pi x / 2)` with x the time from the peak over 0.07 s before it and over 0.11 s after.
+    `cos^2(pi x / 2)` with x the time from the peak over 0.08 s before it and over 0.1 s after.
     """
     x = np.subtract.outer(times_s, peaks_s)
     x /= np.where(x < 0, RISE_S, FALL_S)
@@ -135,7 +135,7 @@ class Cap:
         self.positions_m, self.normals = head.sources(subject, rng)
         self.field = head.lead_field(self.positions_m, self.normals, self.montage)
         self.background = make_background(self.montage, rng)
-        scatter = np.clip(rng.normal(0, SCATTER_S, subject.n_voxels), -0.03, 0.03)
+        scatter = np.clip(rng.normal(0, SCATTER_S, subject.n_voxels), -0.02, 0.02)
         sheet_s = np.array([SHEET_S[name] for name in subject.roi])
         self._power = self._source_power(subject.gain * specific)
         self.peaks_s = sheet_s + scatter

@@ -38,7 +38,7 @@ _RANGES = {  # dial -> least and greatest value that make sense
     "n_voxels": (60, 5000),
     "sfreq_hz": (120.0, 2000.0),
     "trial_s": (0.8, 30.0),
-    "latency_s": (0.13, 0.4),
+    "latency_s": (0.14, 0.4),
     "seed": (0, 2**63 - 1),
 }
 

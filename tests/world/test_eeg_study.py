@@ -105,7 +105,7 @@ def test_every_dial_changes_the_study(tmp_path, tiny, dial):
         ({"n_channels": 63}, "n_channels is 63: expected one of"),
         ({"sfreq_hz": 60.0}, "sfreq_hz is 60.0"),
         ({"trial_s": 0.2}, "trial_s is 0.2"),
-        ({"latency_s": 0.05}, "latency_s is 0.05: expected 0.13 to 0.4"),
+        ({"latency_s": 0.05}, "latency_s is 0.05: expected 0.14 to 0.4"),
         ({"seed": -1}, "seed is -1"),
     ],
     ids=str,
