@@ -12,7 +12,7 @@ class SimulateConfig:
 
     study: dict | None = None
     """A `_target_` node called with `folder`; it returns a summary, as
-    `neurodecode.world.study.simulate_study` does."""
+    `neurodecode.world.study.simulate_study` does, whose `about` are lines for the log."""
 
 
 @stage("simulate", config=SimulateConfig, applies=lambda config: config.study is not None)
@@ -20,21 +20,5 @@ def run(config, inputs, out):
     """Make a study with known truth and write it as BIDS."""
     summary = build(config.study, folder=out.path("bids"))
     out.save_json("summary.json", summary)
-    for line in describe(summary):
+    for line in summary["about"]:
         out.log(line)
-
-
-def describe(summary: dict) -> list[str]:
-    """Say in one line a subject what was simulated."""
-    return [
-        f"{s['subject']}: {s['n_voxels']} voxels, {s['n_runs']} runs, {s['n_trials']} trials, "
-        f"signal={summary['signal']}, snr={summary['snr']:g}: {_reliability(s)}"
-        for s in summary["subjects"]
-    ]
-
-
-def _reliability(subject: dict) -> str:
-    r = subject["repeat_correlation"]
-    if r is None:
-        return "single-trial reliability not measured (fewer than three training pictures repeat)"
-    return f"mean single-trial repeat correlation {r:.3f}"

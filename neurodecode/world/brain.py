@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neurodecode.core.seeds import child_rng
 from neurodecode.world import gabor
 from neurodecode.world.scenes import ATTRIBUTES, WIDTH_PX
 
@@ -100,6 +101,12 @@ def make_subject(name: str, n_voxels: int, rng: np.random.Generator) -> Subject:
         baseline=900 + 60 * smooth_fields(mm, 1, 9.0, rng)[:, 0] + rng.normal(0, 25, n_voxels),
         noise_percent=0.7 * np.exp(rng.normal(0, 0.2, n_voxels)),
     )
+
+
+def grow_subject(name: str, n_voxels: int, seed: int) -> Subject:
+    """Grow the brain that this name has under this seed, of `n_voxels` voxels give or take 20 %."""
+    rng = child_rng(seed, "brain", name)
+    return make_subject(name, round(n_voxels * rng.uniform(0.8, 1.2)), rng)
 
 
 def stimulus_responses(

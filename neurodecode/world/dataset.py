@@ -30,7 +30,7 @@ Volume i of a run shows the whole brain at i times the repetition time, on the c
 there is no slice timing, and motion disturbs the signal but does not move voxels.
 """
 
-_EVENTS = {
+EVENTS = {
     "onset": {"Description": "When the picture appears", "Units": "s"},
     "duration": {"Description": "How long it is on", "Units": "s"},
     "trial_type": {
@@ -40,27 +40,15 @@ _EVENTS = {
     "stim_file": {"Description": "The picture, below stimuli/"},
 }
 
-_PROVENANCE = [
-    {
-        "Name": "neurodecode",
-        "Version": neurodecode.__version__,
-        "Description": "neurodecode.world.study.simulate_study",
-    }
-]
-
 
 def write_root(root: Path, dials: dict, subjects: list[str]) -> None:
     """Write what describes the data set, its participants and its two derivatives."""
-    describe = {"Name": "Scenes in a simulated brain", "BIDSVersion": BIDS_VERSION}
-    files.write_json(
-        root / "dataset_description.json",
-        describe
-        | {"DatasetType": "raw", "License": "CC0", "Authors": ["neurodecode"]}
-        | {"GeneratedBy": _PROVENANCE},
-    )
+    derivatives = {"simulated": "masks and confounds", "truth": "what was planted"}
+    made_by = "neurodecode.world.study.simulate_study"
+    describe(root, "Scenes in a simulated brain", made_by, derivatives)
     (root / "README").write_text(_README.format(**dials), encoding="utf-8")
     files.write_table(root / "participants.tsv", pd.DataFrame({"participant_id": subjects}))
-    files.write_json(root / f"task-{TASK}_events.json", _EVENTS)
+    files.write_json(root / f"task-{TASK}_events.json", EVENTS)
     files.write_json(
         root / f"task-{TASK}_bold.json",
         {
@@ -69,12 +57,25 @@ def write_root(root: Path, dials: dict, subjects: list[str]) -> None:
             "TaskDescription": "Look at pictures; there is nothing to do.",
         },
     )
-    for name, title in (("simulated", "masks and confounds"), ("truth", "what was planted")):
+
+
+def describe(root: Path, name: str, made_by: str, derivatives: dict[str, str]) -> None:
+    """Write `dataset_description.json` of a data set and of its derivatives, folder -> title."""
+    about = {"Name": name, "BIDSVersion": BIDS_VERSION}
+    version = neurodecode.__version__
+    provenance = [{"Name": "neurodecode", "Version": version, "Description": made_by}]
+    files.write_json(
+        root / "dataset_description.json",
+        about
+        | {"DatasetType": "raw", "License": "CC0", "Authors": ["neurodecode"]}
+        | {"GeneratedBy": provenance},
+    )
+    for folder, title in derivatives.items():
         files.write_json(
-            root / "derivatives" / name / "dataset_description.json",
-            describe
-            | {"Name": f"Scenes in a simulated brain: {title}", "DatasetType": "derivative"}
-            | {"License": "CC0", "GeneratedBy": _PROVENANCE},
+            root / "derivatives" / folder / "dataset_description.json",
+            about
+            | {"Name": f"{name}: {title}", "DatasetType": "derivative"}
+            | {"License": "CC0", "GeneratedBy": provenance},
         )
 
 
@@ -101,7 +102,17 @@ def write_run(
     stem = f"{subject.name}/func/{subject.name}_task-{TASK}_run-{run:02d}"
     place = (subject.ijk, subject.shape, subject.affine)
     files.write_bold(root / f"{stem}_bold.nii.gz", signal, *place, tr_s)
-    events = pd.DataFrame(
+    files.write_table(root / f"{stem}_events.tsv", event_table(shown))
+    confounds = pd.DataFrame(motion, columns=scanner.MOTION_COLUMNS)
+    confounds["framewise_displacement"] = scanner.framewise_displacement(motion)
+    confounds["global_signal"] = signal.mean(axis=1)
+    derived = root / "derivatives/simulated" / f"{stem}_desc-confounds_timeseries.tsv"
+    files.write_table(derived, confounds)
+
+
+def event_table(shown: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate the pictures of a run as BIDS has them."""
+    return pd.DataFrame(
         {
             "onset": shown["onset_s"],
             "duration": shown["duration_s"],
@@ -109,12 +120,6 @@ def write_run(
             "stim_file": shown["stimulus_id"] + ".png",
         }
     )
-    files.write_table(root / f"{stem}_events.tsv", events)
-    confounds = pd.DataFrame(motion, columns=scanner.MOTION_COLUMNS)
-    confounds["framewise_displacement"] = scanner.framewise_displacement(motion)
-    confounds["global_signal"] = signal.mean(axis=1)
-    derived = root / "derivatives/simulated" / f"{stem}_desc-confounds_timeseries.tsv"
-    files.write_table(derived, confounds)
 
 
 def write_masks(root: Path, subject: Subject) -> None:
@@ -127,17 +132,18 @@ def write_masks(root: Path, subject: Subject) -> None:
         files.write_mask(path, inside, subject.ijk, subject.shape, subject.affine)
 
 
-def write_truth(root: Path, subject: Subject, heights_percent: np.ndarray) -> None:
-    """Write what was planted in a subject: one table of voxels, and arrays that align with it.
+def write_truth(
+    root: Path, subject: Subject, tables: dict[str, pd.DataFrame], arrays: dict[str, np.ndarray]
+) -> None:
+    """Write what was planted in a subject: tables, and arrays that align with them.
 
-    `responses.npy` (n_stimuli, n_voxels) holds the noise-free height of each response, in % signal
-    change, with rows as in `stimuli.tsv`; `channel_weights.npy` (n_early, n_channels) and
-    `tuning.npy` (n_values, n_high; attributes one after the other) what early and high voxels like.
+    Beside what is given, `channel_weights.npy` (n_early, n_channels) and `tuning.npy` (n_values,
+    n_high; attributes one after the other) hold what early and high voxels like.
     """
     truth = root / "derivatives/truth"
-    files.write_table(truth / f"{subject.name}_voxels.tsv", voxel_table(subject))
-    arrays = {
-        "responses": heights_percent.astype(np.float32),
+    for name, table in tables.items():
+        files.write_table(truth / f"{subject.name}_{name}.tsv", table)
+    arrays = arrays | {
         "channel_weights": subject.channel_weights,
         "tuning": np.concatenate(list(subject.tuning.values())),
     }
@@ -147,14 +153,20 @@ def write_truth(root: Path, subject: Subject, heights_percent: np.ndarray) -> No
 
 def voxel_table(subject: Subject) -> pd.DataFrame:
     """One row per voxel, in the order of the brain mask read in C order."""
+    table = tuning_table(subject)
+    table[["hrf_peak_s", "hrf_undershoot_s", "hrf_undershoot_ratio"]] = subject.hrf
+    table["evoked_percent"] = subject.evoked_percent
+    table["gain"] = subject.gain
+    table["noise_percent"] = subject.noise_percent
+    return table
+
+
+def tuning_table(subject: Subject) -> pd.DataFrame:
+    """Place, region and receptive field of each voxel."""
     table = pd.DataFrame(subject.ijk, columns=["i", "j", "k"])
     table["roi"] = subject.roi
     early = subject.roi == "early"
     fields = np.column_stack([subject.rf_centre_px, subject.rf_size_px])
     for column, values in zip(("rf_x_px", "rf_y_px", "rf_size_px"), fields.T, strict=True):
         table.loc[early, column] = values
-    table[["hrf_peak_s", "hrf_undershoot_s", "hrf_undershoot_ratio"]] = subject.hrf
-    table["evoked_percent"] = subject.evoked_percent
-    table["gain"] = subject.gain
-    table["noise_percent"] = subject.noise_percent
     return table

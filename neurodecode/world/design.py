@@ -35,6 +35,9 @@ def make_blocks(
     n_repeated: int,
     test_repeats: int,
     rng: np.random.Generator,
+    *,
+    trials_per_run: int = TRIALS_PER_RUN,
+    train_repeats: int = TRAIN_REPEATS,
 ) -> list[Block]:
     """Deal pictures to blocks of runs.
 
@@ -43,24 +46,28 @@ def make_blocks(
     train, test : ndarray of str
         Stimulus ids.
     n_repeated : int
-        How many training pictures are shown three times; the others are shown once.
+        How many training pictures are shown `train_repeats` times; the others are shown once.
     test_repeats : int
         Presentations of each test picture.
     rng : numpy.random.Generator
+    trials_per_run : int
+        At most.
+    train_repeats : int
+        Presentations of a repeated training picture, and runs of a training block.
 
     Returns
     -------
     blocks : list of Block
         Training blocks, then test blocks.
     """
-    n_trials = len(train) + (TRAIN_REPEATS - 1) * n_repeated
-    n_blocks = max(-(-n_trials // (TRAIN_REPEATS * TRIALS_PER_RUN)), TRAIN_BLOCKS)
-    n_blocks = min(n_blocks, max(1, len(train) // TRAIN_REPEATS))
+    n_trials = len(train) + (train_repeats - 1) * n_repeated
+    n_blocks = max(-(-n_trials // (train_repeats * trials_per_run)), TRAIN_BLOCKS)
+    n_blocks = min(n_blocks, max(1, len(train) // train_repeats))
     shuffled = rng.permutation(train)
     once = [shuffled[n_repeated:][i::n_blocks] for i in range(n_blocks)]
     every = [shuffled[:n_repeated][n_blocks - 1 - i :: n_blocks] for i in range(n_blocks)]
-    blocks = [Block(o, e, TRAIN_REPEATS) for o, e in zip(once, every, strict=True)]
-    n_test_blocks = -(-len(test) // TRIALS_PER_RUN)
+    blocks = [Block(o, e, train_repeats) for o, e in zip(once, every, strict=True)]
+    n_test_blocks = -(-len(test) // trials_per_run)
     tested = rng.permutation(test)
     return blocks + [
         Block(tested[:0], tested[i::n_test_blocks], test_repeats) for i in range(n_test_blocks)
@@ -68,7 +75,11 @@ def make_blocks(
 
 
 def schedule(
-    blocks: list[Block], picture_s: float, trial_s: float, rng: np.random.Generator
+    blocks: list[Block],
+    picture_s: float,
+    trial_s: float,
+    rng: np.random.Generator,
+    lead_in_s: float = LEAD_IN_S,
 ) -> pd.DataFrame:
     """Draw one subject's session.
 
@@ -81,13 +92,15 @@ def schedule(
     tables = []
     for number, which in enumerate(rng.permutation(len(runs)), start=1):
         ids = runs[which]
-        onsets = onset_times(len(ids), trial_s, rng)
+        onsets = onset_times(len(ids), trial_s, rng, lead_in_s)
         columns = {"run": number, "onset_s": onsets, "duration_s": picture_s, "stimulus_id": ids}
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def onset_times(n_trials: int, trial_s: float, rng: np.random.Generator) -> np.ndarray:
+def onset_times(
+    n_trials: int, trial_s: float, rng: np.random.Generator, lead_in_s: float = LEAD_IN_S
+) -> np.ndarray:
     """Onsets in seconds: one trial after the other, some preceded by a blank.
 
     A blank lasts half a trial to one and a half, in steps of 0.1 s, so that onsets fall anywhere
@@ -100,7 +113,7 @@ def onset_times(n_trials: int, trial_s: float, rng: np.random.Generator) -> np.n
     blank = np.zeros(n_trials)
     where = [rng.choice(stretch) for stretch in stretches]
     blank[where] = np.round(trial_s * rng.uniform(0.5, 1.5, n_blanks), 1)
-    return np.round(LEAD_IN_S + trial_s * np.arange(n_trials) + np.cumsum(blank), 3)
+    return np.round(lead_in_s + trial_s * np.arange(n_trials) + np.cumsum(blank), 3)
 
 
 def n_volumes(onsets_s: np.ndarray, trial_s: float, tr_s: float) -> int:

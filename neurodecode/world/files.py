@@ -16,6 +16,11 @@ def write_json(path: Path, obj: dict) -> None:
     path.write_text(json.dumps(obj, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> dict:
+    """Read a JSON object."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a BIDS table: tabs, eight decimals, ``n/a`` for what is missing; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)

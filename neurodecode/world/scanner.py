@@ -111,7 +111,7 @@ class Scanner:
         ongoing = self._smooth(len(onsets_s), rng) * (ONGOING * self.subject.noise_percent)
         percent = evoked(self.table, onsets_s, heights_percent + ongoing, n_volumes, self.tr_s)
         percent += drift(n_volumes, self.subject.n_voxels, self.tr_s, rng)
-        percent += _pink(n_volumes, 1, rng) * self.global_loading
+        percent += pink(n_volumes, 1, rng) * self.global_loading
         percent += motion @ (self.motion_loading / np.array([[0.1]] * 3 + [[0.002]] * 3))
         percent += self._noise(n_volumes, rng) * self.subject.noise_percent
         return self.subject.baseline * (1 + percent / 100), motion
@@ -129,7 +129,7 @@ class Scanner:
         local = rng.standard_normal((n_volumes, n_voxels), dtype=np.float32)
         slow = _autoregressive((physiology + local) / np.sqrt(2), AR1 ** (self.tr_s / 2))
         noise = share["autoregressive"] * slow + share["white"] * white
-        return noise + share["pink"] * _pink(n_volumes, n_voxels, rng)
+        return noise + share["pink"] * pink(n_volumes, n_voxels, rng)
 
 
 def drift(n_volumes: int, n_voxels: int, tr_s: float, rng: np.random.Generator) -> np.ndarray:
@@ -170,7 +170,7 @@ def _autoregressive(innovations: np.ndarray, rho: float) -> np.ndarray:
     return lfilter([1.0], [1.0, -rho], scaled, axis=0)
 
 
-def _pink(n_volumes: int, n_series: int, rng: np.random.Generator) -> np.ndarray:
+def pink(n_volumes: int, n_series: int, rng: np.random.Generator) -> np.ndarray:
     """Noise with power 1 / f and variance one, (n_volumes, n_series)."""
     from scipy.fft import irfft, rfft
 

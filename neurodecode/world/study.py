@@ -49,17 +49,22 @@ class Dials:
     seed: int
 
     def __post_init__(self):
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}: expected {low} to {high}")
-        if self.signal not in brain.SIGNALS:
-            raise ValueError(f"signal is {self.signal!r}: expected one of {list(brain.SIGNALS)}")
-        if self.n_repeated_train > self.n_train:
-            raise ValueError(
-                f"n_repeated_train is {self.n_repeated_train} but there are only {self.n_train} "
-                "training pictures: lower it or raise n_train"
-            )
+        check_dials(self, _RANGES)
+
+
+def check_dials(dials, ranges: dict[str, tuple[float, float]]) -> None:
+    """Raise ValueError where a dial lies outside its range or contradicts another."""
+    for name, (low, high) in ranges.items():
+        value = getattr(dials, name)
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {value}: expected {low} to {high}")
+    if dials.signal not in brain.SIGNALS:
+        raise ValueError(f"signal is {dials.signal!r}: expected one of {list(brain.SIGNALS)}")
+    if dials.n_repeated_train > dials.n_train:
+        raise ValueError(
+            f"n_repeated_train is {dials.n_repeated_train} but there are only {dials.n_train} "
+            "training pictures: lower it or raise n_train"
+        )
 
 
 def simulate_study(
@@ -107,9 +112,10 @@ def simulate_study(
     Returns
     -------
     summary : dict
-        ``snr``, ``signal``, and for each of ``subjects`` the counts of voxels, runs and trials and
-        ``repeat_correlation``: Pearson's r between single-trial betas of two presentations of a
-        repeated training picture, averaged over voxels; None with fewer than three of these.
+        ``about`` (a line a subject for the log), ``snr``, ``signal``, and for each of ``subjects``
+        the counts of voxels, runs and trials and ``repeat_correlation``: Pearson's r between
+        single-trial betas of two presentations of a repeated training picture, averaged over
+        voxels; None with fewer than three of these.
 
     Raises
     ------
@@ -127,11 +133,14 @@ def simulate_study(
     maps = gabor.feature_maps(pictures)
     dataset.write_root(folder, asdict(dials), names)
     dataset.write_stimuli(folder, table, pictures)
-    blocks = _blocks(table, dials)
+    train, test = (stimulus_ids(table, partition) for partition in ("train", "test"))
+    blocks = design.make_blocks(
+        train, test, n_repeated_train, test_repeats, child_rng(seed, "blocks")
+    )
     subjects = [_simulate_subject(folder, name, dials, table, maps, blocks) for name in names]
     summary = {"snr": snr, "signal": signal, "subjects": subjects}
     files.write_json(folder / "derivatives/truth/study.json", {"dials": asdict(dials), **summary})
-    return summary
+    return summary | {"about": describe(summary, "n_voxels")}
 
 
 def make_stimuli(n_train: int, n_test: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -161,19 +170,31 @@ def make_stimuli(n_train: int, n_test: int, rng: np.random.Generator) -> pd.Data
     ]
 
 
-def _blocks(table: pd.DataFrame, dials: Dials) -> list[design.Block]:
-    train, test = (
-        table.loc[table["partition"] == part, "stimulus_id"].to_numpy(str)
-        for part in ("train", "test")
-    )
-    rng = child_rng(dials.seed, "blocks")
-    return design.make_blocks(train, test, dials.n_repeated_train, dials.test_repeats, rng)
+def stimulus_ids(table: pd.DataFrame, partition: str) -> np.ndarray:
+    """Return the ids of the pictures of one partition."""
+    return table.loc[table["partition"] == partition, "stimulus_id"].to_numpy(str)
+
+
+def describe(summary: dict, channels: str) -> list[str]:
+    """Say in one line a subject what was simulated; `channels` is the key that counts them."""
+    noun = channels.removeprefix("n_")
+    return [
+        f"{s['subject']}: {s[channels]} {noun}, {s['n_runs']} runs, {s['n_trials']} trials, "
+        f"signal={summary['signal']}, snr={summary['snr']:g}: {_reliability(s)}"
+        for s in summary["subjects"]
+    ]
+
+
+def _reliability(subject: dict) -> str:
+    r = subject["repeat_correlation"]
+    if r is None:
+        return "single-trial reliability not measured (fewer than three training pictures repeat)"
+    return f"mean single-trial repeat correlation {r:.3f}"
 
 
 def _simulate_subject(folder, name, dials, table, maps, blocks) -> dict:
     """Grow a brain, show it the pictures, record it, write everything; say what was made."""
-    rng = child_rng(dials.seed, "brain", name)
-    subject = brain.make_subject(name, round(dials.n_voxels * rng.uniform(0.8, 1.2)), rng)
+    subject = brain.grow_subject(name, dials.n_voxels, dials.seed)
     specific = brain.stimulus_responses(subject, maps, table, dials.signal)
     heights = subject.evoked_percent + dials.snr * subject.gain * subject.noise_percent * specific
     trials = design.schedule(
@@ -181,13 +202,19 @@ def _simulate_subject(folder, name, dials, table, maps, blocks) -> dict:
     )
     betas = _record(folder, subject, dials, trials, heights, table["stimulus_id"])
     dataset.write_masks(folder, subject)
-    dataset.write_truth(folder, subject, heights)
+    dataset.write_truth(
+        folder,
+        subject,
+        {"voxels": dataset.voxel_table(subject)},
+        {"responses": heights.astype(np.float32)},  # %, without noise; rows as in stimuli.tsv
+    )
+    train = np.isin(trials["stimulus_id"], stimulus_ids(table, "train"))
     return {
         "subject": name,
         "n_voxels": subject.n_voxels,
         "n_runs": int(trials["run"].max()),
         "n_trials": len(trials),
-        "repeat_correlation": _repeat_correlation(betas, trials["stimulus_id"], table),
+        "repeat_correlation": mean_repeat_correlation(betas[train], trials["stimulus_id"][train]),
     }
 
 
@@ -219,8 +246,7 @@ def _single_trials(signal, motion, shown, tr_s) -> np.ndarray:
     return glm.lsa(glm.percent_change(signal), regressors, nuisance)
 
 
-def _repeat_correlation(betas, shown, table) -> float | None:
-    train = table.loc[table["partition"] == "train", "stimulus_id"]
-    rows = shown.isin(train).to_numpy()
-    mean = reliability.repeat_correlation(betas[rows], shown[rows]).mean()
+def mean_repeat_correlation(responses: np.ndarray, shown) -> float | None:
+    """Mean over columns of the correlation of repeats; None where too few pictures repeat."""
+    mean = reliability.repeat_correlation(responses, shown).mean()
     return None if np.isnan(mean) else float(mean)

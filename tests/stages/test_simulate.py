@@ -5,7 +5,6 @@ import logging
 import pandas as pd
 
 from neurodecode.core.runner import run_stage
-from neurodecode.stages.simulate import describe
 from neurodecode.stages.simulate import run as simulate
 
 STUDY = {
@@ -39,9 +38,19 @@ def test_a_recorded_study_leaves_it_out():
     assert not simulate.applies(simulate.config(study=None))
 
 
-def test_the_line_says_when_reliability_could_not_be_measured():
-    subject = {"subject": "sub-01", "n_voxels": 5, "n_runs": 2, "n_trials": 9}
-    lines = describe(
-        {"snr": 1.35, "signal": "full", "subjects": [subject | {"repeat_correlation": None}]}
-    )
-    assert len(lines) == 1 and "not measured" in lines[0]
+def test_every_kind_of_study_says_its_own_lines(store, caplog):
+    eeg = {
+        "_target_": "neurodecode.world.eeg_study.simulate_eeg_study",
+        "n_subjects": 1,
+        "n_train": 4,
+        "n_test": 2,
+        "test_repeats": 1,
+        "n_repeated_train": 0,
+        "n_voxels": 60,
+        "n_channels": 16,
+        "sfreq_hz": 125.0,
+    }
+    with caplog.at_level(logging.INFO, "neurodecode"):
+        made = run_stage(simulate, {"study": eeg}, {}, store)
+    assert made.path("bids/stimuli/stimuli.tsv").is_file()
+    assert "sub-01: 16 channels, 5 runs" in caplog.text and "not measured" in caplog.text

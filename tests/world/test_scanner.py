@@ -70,7 +70,7 @@ def test_noise_has_variance_one_and_remembers_the_last_volume(subject):
 
 
 def test_pink_noise_has_power_one_over_f():
-    noise = scanner._pink(4096, 300, np.random.default_rng(4))
+    noise = scanner.pink(4096, 300, np.random.default_rng(4))
     power = (np.abs(np.fft.rfft(noise, axis=0)) ** 2).mean(axis=1)[1:-1]
     slope = np.polyfit(np.log(np.arange(1, len(power) + 1)), np.log(power), 1)[0]
     assert slope == pytest.approx(-1, abs=0.05)

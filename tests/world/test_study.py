@@ -174,6 +174,7 @@ def test_a_brain_that_carries_nothing_cannot_tell_pictures_apart(tmp_path, made)
 def test_without_repeats_there_is_no_reliability_to_tell(tmp_path):
     summary = simulate_study(tmp_path, **TINY | {"n_repeated_train": 0})
     assert summary["subjects"][0]["repeat_correlation"] is None
+    assert len(summary["about"]) == 1 and "not measured" in summary["about"][0]
 
 
 @pytest.mark.parametrize(
