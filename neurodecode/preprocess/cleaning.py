@@ -40,7 +40,7 @@ def remove_eye_components(raw, variance, correlation, eyes, seed, path):
     Raises
     ------
     ValueError
-        If there is no channel that sees the eyes.
+        If there is no channel that sees the eyes, or one component explains the variance.
     """
     from mne.preprocessing import ICA
 
@@ -53,7 +53,12 @@ def remove_eye_components(raw, variance, correlation, eyes, seed, path):
         )
     above = raw.copy().filter(1.0, None, picks="all", verbose="ERROR")
     ica = ICA(variance, random_state=seed, max_iter="auto", verbose="ERROR")
-    ica.fit(above, decim=max(1, int(raw.info["sfreq"] // 200)), verbose="ERROR")
+    try:
+        ica.fit(above, decim=max(1, int(raw.info["sfreq"] // 200)), verbose="ERROR")
+    except RuntimeError as error:  # a single component explains as much
+        raise ValueError(
+            f"{path}: preprocess.method.ica_variance={variance:g} is too low ({error})"
+        ) from None
     found, _ = ica.find_bads_eog(
         above, eyes, measure="correlation", threshold=correlation, verbose="ERROR"
     )

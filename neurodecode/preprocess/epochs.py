@@ -178,7 +178,7 @@ class Epochs:
             self._check_rates(raw.info["sfreq"], len(raw.times), paths["signal"])
             if self.info is None:
                 self.info, self.names, first = raw.info, chosen, paths["signal"]
-            _same_channels(chosen, self.names, paths["signal"], first)
+            sensors.same_channels(chosen, self.names, paths["signal"], first)
             if not self.resample_hz and raw.info["sfreq"] != self.info["sfreq"]:
                 raise ValueError(
                     f"{paths['signal']} is sampled at {raw.info['sfreq']:g} Hz, {first} at "
@@ -343,18 +343,6 @@ def _stop_hz(low_pass_hz):
 def _filter_s(high_pass_hz):
     """How long mne's high-pass is."""
     return 3.3 / min(max(0.25 * high_pass_hz, 2.0), high_pass_hz)
-
-
-def _same_channels(names, expected, path, first):
-    if set(names) == set(expected):
-        return
-    lacks, has = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
-    raise ValueError(
-        f"{path} has other channels than {first}: {len(names)} instead of {len(expected)}"
-        + (f"; without {', '.join(lacks[:5])}" if lacks else "")
-        + (f"; with {', '.join(has[:5])} besides" if has else "")
-        + ": name the channels they share in preprocess.method.picks, or leave the run out"
-    )
 
 
 def _windows(raw, names, onsets_s, times_s):

@@ -64,6 +64,19 @@ def chosen_channels(info, picks, where):
     return [n for n in types if n in found]
 
 
+def same_channels(names, expected, path, first):
+    """Raise ValueError if a recording has other channels than the first of its subject."""
+    if set(names) == set(expected):
+        return
+    lacks, has = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
+    raise ValueError(
+        f"{path} has other channels than {first}: {len(names)} instead of {len(expected)}"
+        + (f"; without {', '.join(lacks[:5])}" if lacks else "")
+        + (f"; with {', '.join(has[:5])} besides" if has else "")
+        + ": name the channels they share in preprocess.method.picks, or leave the run out"
+    )
+
+
 def sensor_table(info, names):
     """Tabulate sensors: ``name type unit x_mm y_mm z_mm``, NaN where it is not known where.
 

@@ -40,7 +40,7 @@ def raw_of(seed=0, noise_uv=4.0, kind="eeg", names=NAMES, onsets_s=ONSETS_S, run
     info["line_freq"] = 50.0
     raw = mne.io.RawArray(unit * signal, info, verbose="ERROR")
     if kind == "eeg":
-        raw.set_montage("standard_1005", on_missing="ignore")
+        raw.set_montage("colin27_1005", on_missing="ignore")
     return raw
 
 
