@@ -9,7 +9,8 @@ from neurodecode.data.readers import FORMATS, format_of
 from neurodecode.data.recipe import Recipe
 
 NIFTI = (".nii.gz", ".nii")
-ABOUT_SENSORS = {"channels": ".tsv", "electrodes": ".tsv", "coordsystem": ".json"}
+CALIBRATION = ("crosstalk", "calibration")  # of a MEG device: named as its recordings are
+TEMPLATES = ("MNI", "fsaverage", "ICBM", "Talairach")  # coordinates that are nobody's own
 NUMBERED = ("run", "echo", "split")  # run-1 and run-01 are the same run
 
 
@@ -112,11 +113,11 @@ def read_sidecars(run: Run):
     return merged
 
 
-def inherited(root, of: BidsFile, suffix, extension):
+def inherited(root, of: BidsFile, suffix, extension, free=()):
     """List the files that apply to another by the inheritance principle, the nearest last.
 
     They lie in a folder between `root` and the file's own subject, session and datatype folders,
-    and name no entity that the file does not have.
+    and name no entity that the file does not have, but for those of `free`.
     """
     folder = Path(root)
     folders = [folder]
@@ -130,7 +131,8 @@ def inherited(root, of: BidsFile, suffix, extension):
             folders.append(folder)
     files = [f for place in folders for f in _files_in(place.glob(f"*_{suffix}{extension}"))]
     files += _files_in([folders[0] / f"{suffix}{extension}"])
-    fitting = [f for f in files if f.extension == extension and _applies(f, of, {})]
+    anything = [entity for entity in free if entity not in of.entities]
+    fitting = [f for f in files if f.extension == extension and _applies(f, of, anything)]
     return [f.path for f in sorted(fitting, key=lambda f: (len(f.path.parts), len(f.entities)))]
 
 
@@ -155,8 +157,7 @@ def _run(recipe, root, derived, pool, subject, parts):
     }
     for name, pattern in recipe.rois.items():
         own[f"roi/{name}"] = _nearest(pool, signal, pattern, NIFTI, f"recipe.rois.{name}")
-    for suffix, extension in ABOUT_SENSORS.items():
-        own[suffix] = (inherited(root, signal, suffix, extension) or [None])[-1]
+    own |= _about_sensors(root, signal)
     surfaces = [f for f in parts if "hemi" in f.entities]
     continued = [] if surfaces else more
     for number, path in enumerate(_belonging(signal) + [f.path for f in continued], 1):
@@ -172,6 +173,22 @@ def _run(recipe, root, derived, pool, subject, parts):
     )
 
 
+def _about_sensors(root, signal):
+    """Return the tables of channels and electrodes, and the system of the latter's coordinates.
+
+    Electrodes may be placed in several spaces: the subject's own goes before a template's.
+    """
+    spaces = {}
+    for suffix, extension in (("electrodes", ".tsv"), ("coordsystem", ".json")):
+        for path in inherited(root, signal, suffix, extension, free=("space", "acq")):
+            space = parse_name(path).entities.get("space", "")
+            spaces.setdefault(space, {})[suffix] = path
+    rank = lambda space: ("pixel" in space.lower(), space.startswith(TEMPLATES), space)
+    placed = [spaces[s] for s in sorted(spaces, key=rank) if "electrodes" in spaces[s]]
+    channels = inherited(root, signal, "channels", ".tsv")
+    return {"channels": channels[-1] if channels else None} | (placed[0] if placed else {})
+
+
 def _signals(recipe, folder, subject):
     """List the signal files of each run: one, or the hemispheres or splits of one recording."""
     wanted = {**({"task": recipe.task} if recipe.task else {}), **recipe.bold_entities}
@@ -182,6 +199,7 @@ def _signals(recipe, folder, subject):
     paths = sorted(p for place in places for p in place.glob(f"*_{recipe.suffix}.*"))
     files = [parse_name(p) for p in paths if format_of(p)]
     found = [f for f in files if f is not None and f.extension in FORMATS and _fits(f, wanted)]
+    found = [f for f in found if f.entities.get("acq") not in CALIBRATION]
     by_run = {}
     for file in found:
         key = tuple(file.entities.get(e, "") for e in ("ses", "task", "run"))

@@ -1,0 +1,189 @@
+"""Whiten the noise of sensors: fitted on training rows, applied to any; a scaler.
+
+Channels are scaled, limited, and multiplied by the inverse square root of their noise covariance
+(Guggenmos, Sterzer & Cichy 2018), so that noise is alike in all of them and shared by none.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from neurodecode.signal.scaling import apply_scaling
+
+
+class NoiseWhitening:
+    """Scale each channel over trials and times, limit what is left, and whiten the noise.
+
+    Parameters
+    ----------
+    robust : bool
+        Centre and scale by median and interquartile range instead of mean and standard deviation.
+    clamp : float or None
+        Scaled values are limited to ± this, before whitening mixes the channels (Défossez et al.
+        2023: 20); None: not at all.
+    whiten : bool
+        Whether to whiten.
+    shrinkage : "ledoit_wolf" or float
+        Of the covariance towards a multiple of the identity: chosen by Ledoit & Wolf (2004), or a
+        share in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the clamp is not positive, or the shrinkage not a share.
+    """
+
+    def __init__(
+        self,
+        robust: bool = False,
+        clamp: float | None = 20.0,
+        whiten: bool = True,
+        shrinkage: Literal["ledoit_wolf"] | float = "ledoit_wolf",
+    ):
+        if clamp is not None and not clamp > 0:
+            raise ValueError(f"scaling.clamp={clamp:g} must be above 0, or null for no limit")
+        if shrinkage != "ledoit_wolf" and not 0 <= shrinkage <= 1:
+            raise ValueError(f"scaling.shrinkage={shrinkage:g} must be within 0 and 1")
+        self.robust, self.clamp, self.whiten, self.shrinkage = robust, clamp, whiten, shrinkage
+
+    def fit(self, responses, trials):
+        """Fit centre, scale and whitener on training rows.
+
+        Parameters
+        ----------
+        responses : ndarray, shape (n_trials, n_channels[, n_times])
+        trials : DataFrame
+            Of the same rows: stimulus_id, run and session.
+
+        Returns
+        -------
+        state : dict of ndarray of float32
+            ``centre`` and ``scale``, (n_channels,); ``whitener``, (n_channels, n_channels), if
+            asked for: 0 in the row and column of a constant channel.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, a value is not finite, or there is too little to tell noise.
+        """
+        responses = np.asarray(responses, np.float32)
+        if not len(responses):
+            raise ValueError("there are no training rows to fit the scaling on")
+        if not np.isfinite(responses).all():
+            axes = tuple(i for i in range(responses.ndim) if i != 1)
+            bad = int((~np.isfinite(responses)).any(axis=axes).sum())
+            raise ValueError(
+                f"{bad} channels hold values that are not finite: preprocess them again"
+            )
+        centre, scale = _centre_and_scale(responses, self.robust)
+        state = {"centre": centre, "scale": scale}
+        if self.whiten:
+            noise = noise_of(self._limited(responses, state), trials)
+            state["whitener"] = whitener(noise, scale > 0, self.shrinkage)
+        return state
+
+    def transform(self, responses, state):
+        """Scale, limit and whiten trials (n_trials, n_channels[, n_times]): float32."""
+        limited = self._limited(responses, state)
+        if not self.whiten:
+            return limited
+        return np.einsum("dc,nc...->nd...", state["whitener"], limited, optimize=True)
+
+    def _limited(self, responses, state):
+        along = (slice(None), *[None] * (np.ndim(responses) - 2))
+        scaled = apply_scaling(responses, state["centre"][along], state["scale"][along])
+        return scaled if self.clamp is None else np.clip(scaled, -self.clamp, self.clamp)
+
+
+def noise_of(responses, trials):
+    """Return what differs between trials of one stimulus in one session.
+
+    Where no stimulus repeats within a session: what differs from the mean of the run.
+
+    Parameters
+    ----------
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+    trials : DataFrame
+
+    Returns
+    -------
+    noise : ndarray, shape (n_rows, n_channels[, n_times])
+        Of groups of two or more trials, made larger by sqrt(n / (n - 1)) for the mean that was
+        subtracted.
+
+    Raises
+    ------
+    ValueError
+        If no run has two trials.
+    """
+    session = trials["session"] if "session" in trials else ""
+    for columns in (trials.assign(session=session)[["session", "stimulus_id"]], trials[["run"]]):
+        group = columns.groupby(list(columns), sort=False).ngroup().to_numpy()
+        counts = np.bincount(group)
+        rows = np.flatnonzero(counts[group] > 1)
+        if len(rows):
+            return _residuals(responses[rows], np.unique(group[rows], return_inverse=True)[1])
+    raise ValueError(
+        f"noise cannot be told from {len(responses)} training rows, of which no stimulus and no "
+        "run has two: set scaling.whiten=false"
+    )
+
+
+def whitener(noise, varies, shrinkage):
+    """Return the inverse square root of the noise covariance, averaged over times.
+
+    Parameters
+    ----------
+    noise : ndarray, shape (n_rows, n_channels[, n_times])
+        Of mean 0.
+    varies : ndarray of bool, shape (n_channels,)
+        Channels that take part; the others come out as 0.
+    shrinkage : "ledoit_wolf" or float
+
+    Returns
+    -------
+    whitener : ndarray of float32, shape (n_channels, n_channels)
+        Symmetric: a whitened channel is the one nearest to the channel itself.
+    """
+    noise = noise.reshape(*noise.shape[:2], -1)[:, varies]
+    covariance = np.mean(
+        [_covariance(noise[..., t], shrinkage) for t in range(noise.shape[2])], axis=0
+    )
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > 1e-10 * values.max()  # directions without any noise carry nothing
+    root = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
+    whole = np.zeros((len(varies), len(varies)), np.float32)
+    whole[np.ix_(varies, varies)] = root
+    return whole
+
+
+def _centre_and_scale(responses, robust):
+    """Per channel over trials and times; the scale of a constant channel is 0."""
+    by_channel = np.moveaxis(responses, 1, 0).reshape(responses.shape[1], -1)
+    varies = np.ptp(by_channel, axis=1) > 0
+    if robust:
+        low, centre, high = np.percentile(by_channel, [25, 50, 75], axis=1)
+        scale = np.where(high > low, high - low, 1)
+    else:
+        centre, scale = by_channel.mean(axis=1, dtype=float), by_channel.std(axis=1, dtype=float)
+    return centre.astype(np.float32), np.where(varies, scale, 0).astype(np.float32)
+
+
+def _residuals(responses, group):
+    """Subtract the mean of each group; groups are numbered from 0."""
+    out = np.empty_like(responses)
+    for number in range(group.max() + 1):
+        rows = np.flatnonzero(group == number)
+        apart = responses[rows] - responses[rows].mean(axis=0)
+        out[rows] = apart * np.sqrt(len(rows) / (len(rows) - 1))
+    return out
+
+
+def _covariance(noise, shrinkage):
+    """Covariance of (n_rows, n_channels) of mean 0, shrunk."""
+    from sklearn.covariance import empirical_covariance, ledoit_wolf, shrunk_covariance
+
+    noise = noise.astype(float)
+    if shrinkage == "ledoit_wolf":
+        return ledoit_wolf(noise, assume_centered=True)[0]
+    return shrunk_covariance(empirical_covariance(noise, assume_centered=True), shrinkage)
