@@ -66,15 +66,17 @@ def sliding_windows(times_s, window_s, step_s):
     for name, value in (("window_s", window_s), ("step_s", step_s)):
         if not value > 0:
             raise ValueError(f"timecourse.{name} is {value}: give seconds, more than 0")
-    sample_s = (times_s[-1] - times_s[0]) / (len(times_s) - 1) if len(times_s) > 1 else 0.0
-    span_s = times_s[-1] - times_s[0] + sample_s
-    n_samples, step = (max(1, round(s / sample_s)) if sample_s else 1 for s in (window_s, step_s))
-    if n_samples > len(times_s) or window_s > span_s * (1 + 1e-6):
+    n_times = len(times_s)
+    # Epochs of one sample have no sampling rate: the sample is the window.
+    sample_s = (times_s[-1] - times_s[0]) / (n_times - 1) if n_times > 1 else window_s
+    n_samples, step = (max(1, round(s / sample_s)) for s in (window_s, step_s))
+    span_s = n_times * sample_s
+    if window_s > span_s * (1 + 1e-6):
         raise ValueError(
             f"timecourse.window_s is {window_s} s, but the epochs are {span_s:.3g} s long: give a "
             "shorter window, or longer epochs in preprocess"
         )
-    starts = np.arange(0, len(times_s) - n_samples + 1, step)
+    starts = np.arange(0, n_times - n_samples + 1, step)
     middles = (times_s[starts] + times_s[starts + n_samples - 1]) / 2
     return Windows(starts, n_samples, middles, n_samples * sample_s, step * sample_s)
 

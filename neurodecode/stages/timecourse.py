@@ -22,6 +22,7 @@ from neurodecode.stages.train import aligned, stimulus_tables
 
 CHANCE = 0.5
 ALL = "all"  # the mean over subjects
+SIGNIFICANT = 0.05  # of a cluster
 MANY = 6  # subjects from which on they are tested as a sample of people
 TIMES = "space/times_s.npy"
 CURVE = "subject condition time_s value lo hi chance n".split()
@@ -85,7 +86,8 @@ def run(config, inputs, out):
     drawn = {s: curves_of(scores[s], counts[:, unit[s]]) for s in subjects}
     over = {(s, "stimuli"): scores[s]["ridge"] for s in subjects}
     if len(subjects) > 1:
-        drawn[ALL] = {name: mean_over([drawn[s][name] for s in subjects]) for name in drawn[subject]}
+        names = ("ridge", "shuffled")
+        drawn[ALL] = {n: np.mean([drawn[s][n] for s in subjects], axis=0) for n in names}
         over[ALL, "stimuli"] = mean_per_unit(scores, unit, n_units)
     if len(subjects) >= MANY:
         over[ALL, "subjects"] = np.stack([drawn[s]["ridge"][0] for s in subjects])
@@ -113,9 +115,9 @@ def common_times(inputs, subjects):
     without = [s for s in subjects if TIMES not in inputs.files("preprocess", s)]
     if without:
         raise ValueError(
-            f"the responses of {', '.join(without)} have no time axis: preprocess made one number "
-            "per channel and trial. Time-resolved decoding needs epochs, as a preprocess for EEG or "
-            "MEG writes them; for other recordings take `timecourse` out of stages"
+            f"the responses of {', '.join(without)} have no time axis: preprocess made one "
+            "number per channel and trial. Time-resolved decoding needs epochs, as a preprocess "
+            "for EEG or MEG writes them; for other recordings take `timecourse` out of stages"
         )
     times = {s: np.array(inputs.array("preprocess", TIMES, s)) for s in subjects}
     first = times[subjects[0]]
@@ -136,7 +138,7 @@ def every(config, windows):
             f"timecourse.generalisation_step_s is {config.generalisation_step_s}: give seconds, "
             "more than 0"
         )
-    return max(1, round(config.generalisation_step_s / windows.step_s)) if windows.step_s else 1
+    return max(1, round(config.generalisation_step_s / windows.step_s))
 
 
 def decode(config, inputs, subject, windows, coarse):
@@ -232,11 +234,6 @@ def curves_of(scores, counts):
     return {name: weighted_mean(s, np.vstack([whole, counts])) for name, s in scores.items()}
 
 
-def mean_over(curves):
-    """Average subjects, draw by draw."""
-    return np.mean(curves, axis=0)
-
-
 def mean_per_unit(scores, unit, n_units):
     """Mean over the subjects who saw each stimulus, (n_units, n_windows)."""
     total = np.zeros((n_units, next(iter(scores.values()))["ridge"].shape[1]))
@@ -275,7 +272,7 @@ def cluster_lines(config, over, times_s):
 def of(clusters, subject):
     """A subject's clusters beyond chance, tested over stimuli."""
     mine = (clusters["subject"] == subject) & (clusters["over"] == "stimuli")
-    return clusters[mine & (clusters["p"] <= 0.05)]
+    return clusters[mine & (clusters["p"] <= SIGNIFICANT)]
 
 
 def summarise(config, drawn, windows, clusters):

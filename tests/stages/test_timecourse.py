@@ -44,8 +44,8 @@ def test_the_planted_latency_is_the_peak_of_every_curve(over_time, peak_s):
         assert told["peak_lo_s"] <= told["peak_s"] <= told["peak_hi_s"]
         assert told["peak_value"] > 0.8
         assert told["onset_s"] < peak_s < told["offset_s"]
-    pooled = np.median([(study["all"]["onset_s"], study["all"]["offset_s"]) for study in studies], 0)
-    np.testing.assert_allclose(pooled, (peak_s - 0.08, peak_s + 0.08), atol=0.04)
+    spans = [(study["all"]["onset_s"], study["all"]["offset_s"]) for study in studies]
+    np.testing.assert_allclose(np.median(spans, axis=0), (peak_s - 0.08, peak_s + 0.08), atol=0.04)
 
 
 def test_before_the_onset_decoding_is_at_chance_and_so_is_the_shuffled_brain(over_time):
