@@ -72,12 +72,14 @@ def run(config, inputs, out):
     windows = sliding_windows(times_s, config.window_s, config.step_s)
     coarse = np.arange(0, len(windows.times_s), every(config, windows))
 
-    scores, stimuli = {}, {}
+    scores, stimuli, squares = {}, {}, {}
     for subject in out.progress(subjects, label="subjects over time"):
         decoded = decode(config, inputs, subject, windows, coarse)
         stimuli[subject] = decoded["stimulus_id"]
         scores[subject] = {name: decoded[name] for name in ("ridge", "shuffled")}
+        squares[subject] = decoded["generalisation"]
         save_subject(out, subject, decoded)
+    out.save_array("times_s.npy", windows.times_s)
     out.save_array("generalisation_times_s.npy", windows.times_s[coarse])
 
     _, rows, n_units = number_stimuli(stimuli)
@@ -89,6 +91,7 @@ def run(config, inputs, out):
         names = ("ridge", "shuffled")
         drawn[ALL] = {n: np.mean([drawn[s][n] for s in subjects], axis=0) for n in names}
         over[ALL, "stimuli"] = mean_per_unit(scores, unit, n_units)
+        out.save_array(f"{ALL}/generalisation.npy", np.mean(list(squares.values()), axis=0))
     if len(subjects) >= MANY:
         over[ALL, "subjects"] = np.stack([drawn[s]["ridge"][0] for s in subjects])
 
@@ -96,10 +99,11 @@ def run(config, inputs, out):
     n_stimuli = {s: len(stimuli.get(s, range(n_units))) for s in drawn}
     curve = pd.DataFrame(curve_lines(config, drawn, n_stimuli, windows.times_s), columns=CURVE)
     summary = {s: summarise(config, drawn[s], windows, of(found, s)) for s in drawn}
-    how = {"window_s": windows.length_s, "step_s": windows.step_s, "chance": CHANCE}
+    how = {"window_s": windows.length_s, "step_s": windows.step_s, "level": config.level}
+    how |= {"chance": CHANCE, "significant_p": SIGNIFICANT, "subjects": summary}
     out.save_table("curve.tsv", curve)
     out.save_table("clusters.tsv", found)
-    out.save_json("timecourse.json", how | {"level": config.level, "subjects": summary})
+    out.save_json("timecourse.json", how)
     for subject, told in summary.items():
         out.log(f"{subject}: {in_words(told)}")
 
