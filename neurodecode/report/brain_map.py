@@ -96,7 +96,9 @@ def draw_scale(figure, low, high, cmap):
     width = figure.get_figwidth()
     axes = figure.add_axes((1 - 0.6 / width, 0.2, 0.09 / width, 0.7))
     bar = figure.colorbar(ScalarMappable(Normalize(low, high), cmap), cax=axes)
-    bar.set_ticks([low, high], labels=[f"{v:.2g}".replace("-", "−") for v in (low, high)])
+    near_zero = 0.005 * max(abs(low), abs(high))
+    labels = ["0" if abs(v) < near_zero else f"{v:.2g}".replace("-", "−") for v in (low, high)]
+    bar.set_ticks([low, high], labels=labels)
     axes.tick_params(length=0, labelsize=9, labelcolor="0.3")
     bar.outline.set_visible(False)
 

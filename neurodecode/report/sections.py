@@ -51,6 +51,9 @@ SLICES = (
     "Axial slices of the analysed mask, left is left. The ridge weights' norm is taken over all "
     "targets, per standardised voxel; white voxels were not selected."
 )
+SCALE = (
+    "Colour scale: 1st to 99th percentile. Repeat correlation is measured on training trials only."
+)
 HEADS = (
     "The head from above, nose up, left is left; dots are sensors, colours between them are "
     "interpolated. Repeat correlation is the mean over times. The pattern at the peak of the time "
@@ -139,18 +142,18 @@ def training(study):
 
 def brain(study):
     """Where the signal lies: reliability and what the decoders use, per voxel or sensor."""
-    maps, texts = [], []
-    for subject in subjects(study.inputs):
-        drawn, text = _brain_maps(study, subject) or _head_maps(study, subject) or ([], None)
-        maps += drawn
-        texts += [text] if text and text not in texts else []
-    if not maps:
-        return None
-    text = (
-        f"{' '.join(texts)} Colour scale: 1st to 99th percentile. Repeat correlation is measured "
-        "on training trials only."
-    )
-    return render("figure.html.j2", figures=maps, text=text, layout="figures")
+    from markupsafe import Markup
+
+    names = subjects(study.inputs)
+    slices = [one for s in names for one in _brain_maps(study, s)]
+    heads = [one for s in names for one in _head_maps(study, s)]
+    parts = [(slices, SLICES, "figures"), (heads, HEADS, "panels")]
+    drawn = [
+        render("figure.html.j2", figures=maps, text=f"{text} {SCALE}", layout=layout)
+        for maps, text, layout in parts
+        if maps
+    ]
+    return Markup("").join(drawn) or None
 
 
 def quality(study):
@@ -247,34 +250,35 @@ def _ranked(study, made, originals):
 
 
 def _brain_maps(study, subject):
-    """Slices of a subject's brain and what they are, or None where there is no mask."""
+    """Slices of a subject's brain, where preprocess left a mask."""
     import nibabel
 
     path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
     if path is None:
-        return None
+        return []
     mask = nibabel.load(path)
-    drawn = [
+    return [
         _map(study, subject, word, brain_map(mask, values, cmap), "brain")
-        for word, cmap, values in [*_reliability(study, subject), *_weights(study, subject)]
+        for word, cmap, values in [
+            *_reliability(study, subject, "viridis"),
+            *_weights(study, subject, "magma"),
+        ]
     ]
-    return drawn, SLICES
 
 
 def _head_maps(study, subject):
-    """Topographies of a subject and what they are, or None where no sensor has a position."""
+    """Topographies of a subject's sensors, where they have positions."""
     sensors = table(study.inputs, "preprocess", "space/sensors.tsv", subject)
     if sensors is None:
-        return None
-    found = [*_reliability(study, subject)]
-    found += [*_pattern(study, subject)] or [*_weights(study, subject)]
+        return []
+    found = [*_reliability(study, subject, "YlGnBu")]
+    found += [*_pattern(study, subject, "YlOrRd")] or [*_weights(study, subject, "YlOrRd")]
     figures = {word: topography(sensors, values, cmap) for word, cmap, values in found}
-    drawn = [
+    return [
         _map(study, subject, word, figure, "head")
         for word, figure in figures.items()
         if figure is not None
     ]
-    return (drawn, HEADS) if drawn else None
 
 
 def _map(study, subject, word, figure, kind):
@@ -283,15 +287,15 @@ def _map(study, subject, word, figure, kind):
     return {"svg": uri, "alt": f"{kind} map, {title}", "title": title}
 
 
-def _reliability(study, subject):
+def _reliability(study, subject, cmap):
     """(what, colours, values) of the repeat correlation, if it was measured; as below."""
     channels = tensors(study.inputs, "align", "channels.safetensors") or {}
     if f"{subject}/reliability" in channels:
         values = np.asarray(channels[f"{subject}/reliability"], float)
-        yield "repeat correlation", "viridis", values
+        yield "repeat correlation", cmap, values
 
 
-def _weights(study, subject):
+def _weights(study, subject, cmap):
     """The norm of the ridge weights: one value per channel, NaN where unused."""
     channels = tensors(study.inputs, "align", "channels.safetensors") or {}
     found = study.ridge_weights(subject)
@@ -299,10 +303,10 @@ def _weights(study, subject):
         selected, weights = found
         norm = np.full(len(channels[f"{subject}/reliability"]), np.nan)
         norm[selected] = np.linalg.norm(weights, axis=1)
-        yield "ridge weight norm", "magma", norm
+        yield "ridge weight norm", cmap, norm
 
 
-def _pattern(study, subject):
+def _pattern(study, subject, cmap):
     """The activation pattern of each sensor at the peak of the time course, if it has one."""
     patterns = array(study.inputs, "timecourse", f"{subject}/pattern.npy")
     told = document(study.inputs, "timecourse", "timecourse.json")
@@ -310,7 +314,7 @@ def _pattern(study, subject):
     if patterns is not None and peak_s is not None:
         times_s = array(study.inputs, "timecourse", "times_s.npy")
         at_peak = np.asarray(patterns[np.argmin(np.abs(np.asarray(times_s) - peak_s))], float)
-        yield f"pattern at {1000 * peak_s:.0f} ms", "magma", at_peak
+        yield f"pattern at {1000 * peak_s:.0f} ms", cmap, at_peak
 
 
 def _flat(document, prefix=""):

@@ -54,7 +54,7 @@ def curve_figure(curve, clusters, told):
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.8, 2.7), layout="constrained")
+        figure = Figure(figsize=(4.2, 2.6), layout="constrained")
         axes = figure.subplots()
         for name, colour in (("shuffled", COLOURS["shuffled"]), ("ridge", COLOURS["model"])):
             mine = curve[curve["condition"] == name]
@@ -97,7 +97,7 @@ def generalisation_figure(square, times_s, chance):
     ends = 1000 * np.array([times_s[0] - half, times_s[-1] + half])
     reach = max(np.abs(square - chance).max(), 0.05)
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.3, 2.7), layout="constrained")
+        figure = Figure(figsize=(2.95, 2.5), layout="constrained")
         axes = figure.subplots()
         colours = {"cmap": "RdBu_r", "vmin": chance - reach, "vmax": chance + reach}
         drawn = axes.imshow(square, origin="lower", extent=(*ends, *ends), **colours)
@@ -190,20 +190,21 @@ def _people(clusters):
 
 
 def _latencies(told, names, curve):
-    heads = ["subject", "peak", "peak (ms)", "onset (ms)", "offset (ms)", "before onset", "n"]
+    heads = ["subject", "best score", "peak (ms)", "onset (ms)", "offset (ms)", "before onset", "n"]
     rows = []
     for name in names:
         own = told["subjects"][name]
         before = own["before_onset"] or {"value": None, "lo": None, "hi": None}
         peak = f"{_ms(own['peak_s'])} [{_ms(own['peak_lo_s'])}, {_ms(own['peak_hi_s'])}]"
+        held = f"{number(before['value'])} {interval(before['lo'], before['hi'])}"
         rows.append(
             [
                 "all subjects" if name == ALL else name,
                 number(own["peak_value"]),
-                peak if own["peak_s"] is not None else "–",
+                _unbroken(peak) if own["peak_s"] is not None else "–",
                 _ms(own["onset_s"]),
                 _ms(own["offset_s"]),
-                f"{number(before['value'])} {interval(before['lo'], before['hi'])}",
+                _unbroken(held),
                 number(int(curve.loc[curve["subject"] == name, "n"].max())),
             ]
         )
@@ -256,6 +257,10 @@ def _mark_peak(axes, told):
 
 def _ms(seconds):
     return "–" if seconds is None else number(round(1000 * seconds))
+
+
+def _unbroken(text):
+    return text.replace(" ", "\u00a0")
 
 
 def _joined(parts):

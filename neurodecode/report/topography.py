@@ -6,10 +6,11 @@ from neurodecode.report.brain_map import colour_range, draw_scale
 
 DRAWN = {"eeg": "electrodes", "mag": "magnetometers", "grad": "gradiometers"}
 SAME_MM = 1.0  # sensors closer than this share a place: planar gradiometers come in pairs
+PANEL_IN = 2.8
 FEWEST = 4  # places below which there is nothing to interpolate
 
 
-def topography(sensors, values, cmap="viridis"):
+def topography(sensors, values, cmap="YlGnBu"):
     """Draw values of sensors as one map per type of sensor, nose up, left is left.
 
     Parameters
@@ -19,6 +20,7 @@ def topography(sensors, values, cmap="viridis"):
     values : ndarray, shape (n_channels,)
         NaN where a sensor has none. Sensors at one place are averaged.
     cmap : str
+        Light at its lower end: the head's outline is black.
 
     Returns
     -------
@@ -42,12 +44,12 @@ def topography(sensors, values, cmap="viridis"):
     if not maps:
         return None
     low, high = colour_range(np.concatenate([shown for _, shown in maps.values()]))
-    panel, width = 1.9, 1.9 * len(maps) + 0.75
-    figure = Figure(figsize=(width, 2.1))
+    panel, width, several = PANEL_IN, PANEL_IN * len(maps) + 0.75, len(maps) > 1
+    figure = Figure(figsize=(width, PANEL_IN + 0.2 * several))
     for place, (kind, pair) in enumerate(maps.items()):
-        axes = figure.add_axes((panel * place / width, 0.02, panel / width, 0.86))
+        axes = figure.add_axes((panel * place / width, 0, panel / width, 0.92 if several else 1))
         _draw(axes, kind, *pair, cmap, (low, high))
-        if len(maps) > 1:
+        if several:
             axes.set_title(DRAWN[kind], fontsize=9, color="0.3", pad=3)
     draw_scale(figure, low, high, cmap)
     return figure
@@ -67,7 +69,8 @@ def _places(sensors, values, kind):
 def _draw(axes, kind, positions_mm, values, cmap, limits):
     import mne
 
-    names = [f"{kind}{i}" for i in range(len(values))]
+    # Pairs of gradiometers are merged by now: to mne they are sensors with a place.
+    names, kind = [str(i) for i in range(len(values))], "eeg" if kind == "eeg" else "mag"
     info = mne.create_info(names, sfreq=1.0, ch_types=kind, verbose="error")
     for channel, position_mm in zip(info["chs"], positions_mm, strict=True):
         channel["loc"][:3] = position_mm / 1000

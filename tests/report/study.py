@@ -388,16 +388,19 @@ IDENTITY = {
 }
 
 
+CAP = """Fp1 Fpz Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8
+POz O1 Oz O2""".split()
+
+
 def _sensors():
-    """The 10-20 electrodes; one of them without a position."""
+    """Thirty electrodes; one of them without a position."""
     import mne
 
-    montage = mne.channels.make_standard_montage("standard_1020")
-    names = [n for n in montage.ch_names if n not in ("T3", "T4", "T5", "T6", "M1", "M2")][:60]
-    places = 1000 * np.array([montage.get_positions()["ch_pos"][n] for n in names])
+    montage = mne.channels.make_standard_montage("colin27_1020")
+    places = 1000 * np.array([montage.get_positions()["ch_pos"][n] for n in CAP])
     places[7] = np.nan
     table = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"])
-    return table.assign(name=names, type="eeg", unit="uV")
+    return table.assign(name=CAP, type="eeg", unit="uV")
 
 
 def _timecourse(make, subjects, peaks_s, found, channels):

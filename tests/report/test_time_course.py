@@ -1,5 +1,7 @@
 """The section on time says what the tables hold; topographies stand where sensors are."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,8 +91,6 @@ def test_people_are_spoken_of_where_they_were_tested(study, tmp_path):
     folder = study[0]["timecourse"].folder
     clusters = pd.read_csv(folder / "clusters.tsv", sep="\t")
     people = clusters[clusters["subject"] == "all"].assign(over="subjects", n=7)
-    import shutil
-
     moved = shutil.copytree(folder, tmp_path / "timecourse")
     pd.concat([clusters, people]).to_csv(moved / "clusters.tsv", sep="\t", index=False)
     manifest = study[0]["timecourse"].manifest | {"files": describe(moved)}
@@ -110,7 +110,7 @@ def test_the_peak_and_its_clusters_are_marked_where_they_are():
     told = {"peak_s": 0.15, "peak_lo_s": 0.14, "peak_hi_s": 0.17, "peak_value": 0.8}
     clusters = pd.DataFrame({"start_s": [0.05], "end_s": [0.25]})
     (axes,) = curve_figure(curve(np.arange(-10, 40) / 100), clusters, told).axes
-    assert [t.get_text() for t in axes.texts] == ["onset", "150 ms"]
+    assert {t.get_text(): t.xy[0] for t in axes.texts} == {"onset": 0, "150 ms": 150}
     bars = [line.get_segments()[0] for line in axes.collections if hasattr(line, "get_segments")]
     np.testing.assert_allclose([bars[0][0][0], bars[0][1][0]], [50, 250])
     np.testing.assert_allclose([bars[1][0][0], bars[1][1][0]], [140, 170])
