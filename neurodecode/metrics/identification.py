@@ -78,6 +78,25 @@ def two_way(similarity):
     return 1 - (above + tied / 2) / (n_truths - 1)
 
 
+def own_two_way(similarity):
+    """Two-way identification of row j by truth j alone: the diagonal of `two_way`, much faster.
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (..., n, n)
+        Truths by rows; leading axes are tables of their own.
+
+    Returns
+    -------
+    correct : ndarray in [0, 1], shape (..., n)
+    """
+    rounded = np.round(similarity, 9) + 0.0  # entries that agree to 1e-9 are ties, as in two_way
+    own = np.diagonal(rounded, axis1=-2, axis2=-1)[..., None, :]
+    n_truths = rounded.shape[-2]
+    below, tied = (rounded < own).sum(axis=-2), (rounded == own).sum(axis=-2) - 1
+    return (below + tied / 2) / (n_truths - 1)
+
+
 def published_two_way(similarity):
     """Two-way identification as published tables count it: a tie is a failure.
 

@@ -50,7 +50,7 @@ def fit_ridge(x, y, groups, fractions=FRACTIONS, n_folds=5, alpha_per_target=Tru
     x, y = _checked(x, y, groups)
     mean = x.mean(axis=0)
     alphas = np.asarray(fractions, float) * ((x - mean) ** 2).sum(axis=1).mean()
-    folds = _folds(groups, n_folds)
+    folds = whole_folds(groups, n_folds)
     solve = _in_trial_space if len(x) < x.shape[1] else _in_channel_space
     # float32 halves the time; the smallest penalty keeps the system well conditioned.
     centred = (x - mean).astype(np.float32), (y - y.mean(axis=0)).astype(np.float32)
@@ -80,8 +80,8 @@ def _checked(x, y, groups):
     return x, y
 
 
-def _folds(groups, n_folds):
-    """Fixed folds of whole groups, about equally many trials in each."""
+def whole_folds(groups, n_folds):
+    """Fixed folds of whole groups, about equally many trials in each: (train, held out) pairs."""
     from sklearn.model_selection import GroupKFold
 
     groups = np.asarray(groups)

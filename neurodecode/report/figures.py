@@ -6,7 +6,7 @@ import numpy as np
 
 INK, FAINT = "#1b1f24", "#8b949e"
 _SPLITS = {"train": ("#57606a", "training"), "val": ("#0b5cad", "validation")}
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",  # matplotlib's own: the same figure on every machine
     "font.size": 8,
     "axes.spines.top": False,
@@ -26,7 +26,7 @@ def as_svg(figure):
     from matplotlib import rc_context
 
     file = io.StringIO()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
     return file.getvalue()
 
@@ -36,7 +36,7 @@ def as_png(figure, dpi=200):
     from matplotlib import rc_context
 
     file = io.BytesIO()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
 
@@ -61,7 +61,7 @@ def scores(rows, subjects, colours):
     from matplotlib.figure import Figure
 
     names = list(rows["condition"].unique())
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.6, 0.55 + 0.4 * len(subjects)), layout="constrained")
         axes = figure.subplots()
         for i, name in enumerate(names):
@@ -95,7 +95,7 @@ def learning_curve(history):
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.6, 2.0), layout="constrained")
         axes, ends = figure.subplots(), {}
         for split, rows in history.groupby("split", sort=False):
@@ -149,7 +149,7 @@ def confusion(counts, classes):
     from matplotlib.figure import Figure
 
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(1.6 + 0.42 * len(classes),) * 2, layout="constrained")
         axes = figure.subplots()
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

@@ -25,7 +25,8 @@ class Study:
     read_picture : callable (path) -> ndarray or None
         Reads a stimulus by its path in the study.
     ridge_weights : callable (subject) -> (channels, weights) or None
-        The linear baseline's weights on a subject's own channels, (n_channels, n_targets).
+        The linear baseline's weights on a subject's own channels, (n_channels, n_values): of every
+        target, and of every time where responses have times.
     example : callable (category) -> ndarray or None
         A picture of a category, for studies without a picture per trial.
     headline_metric, rank_metric : str

@@ -16,6 +16,7 @@ STAGES = (
     "encode",
     "explore",
     "evaluate",
+    "timecourse",
 )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import (
     ALL,
+    array,
     conditions,
     document,
     file,
@@ -27,6 +28,7 @@ from neurodecode.report.tables import (
     plain_table,
     score_table,
 )
+from neurodecode.report.topography import topography
 from neurodecode.report.words import condition_colours, condition_label, metric_label, metric_words
 
 GLANCE = 6  # metrics shown at a glance
@@ -45,6 +47,19 @@ QUALITY = {  # figures of qc.json, and what they are called
 }
 RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
 CURVES = 9  # learning curves shown
+SLICES = (
+    "Axial slices of the analysed mask, left is left. The ridge weights' norm is taken over all "
+    "targets, per standardised voxel; white voxels were not selected."
+)
+SCALE = (
+    "Colour scale: 1st to 99th percentile. Repeat correlation is measured on training trials only."
+)
+HEADS = (
+    "The head from above, nose up, left is left; dots are sensors, colours between them are "
+    "interpolated. Repeat correlation is the mean over times. The pattern at the peak of the time "
+    "course is the covariance of each standardised sensor with what the decoder says there; the "
+    "norm of ridge weights is taken over all times and targets."
+)
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
 
@@ -126,16 +141,19 @@ def training(study):
 
 
 def brain(study):
-    """Where the signal lies: reliability and ridge weights per voxel."""
-    maps = [m for s in subjects(study.inputs) for m in _brain_maps(study, s)]
-    if not maps:
-        return None
-    text = (
-        "Axial slices of the analysed mask, left is left. Colour scale: 1st to 99th percentile. "
-        "Repeat correlation is measured on training trials only. The ridge weights' norm is taken "
-        "over all targets, per standardised voxel; white voxels were not selected."
-    )
-    return render("figure.html.j2", figures=maps, text=text, layout="figures")
+    """Where the signal lies: reliability and what the decoders use, per voxel or sensor."""
+    from markupsafe import Markup
+
+    names = subjects(study.inputs)
+    slices = [one for s in names for one in _brain_maps(study, s)]
+    heads = [one for s in names for one in _head_maps(study, s)]
+    parts = [(slices, SLICES, "figures"), (heads, HEADS, "panels")]
+    drawn = [
+        render("figure.html.j2", figures=maps, text=f"{text} {SCALE}", layout=layout)
+        for maps, text, layout in parts
+        if maps
+    ]
+    return Markup("").join(drawn) or None
 
 
 def quality(study):
@@ -232,33 +250,71 @@ def _ranked(study, made, originals):
 
 
 def _brain_maps(study, subject):
+    """Slices of a subject's brain, where preprocess left a mask."""
     import nibabel
 
     path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
     if path is None:
         return []
-    mask, out = nibabel.load(path), []
-    for word, cmap, values in _per_voxel(study, subject):
-        title = f"{subject}: {word}"
-        name = f"brain_{subject}_{word.replace(' ', '_')}"
-        svg = _keep_map(study, name, brain_map(mask, values, cmap))
-        out.append({"svg": svg, "alt": f"brain map, {title}", "title": title})
-    return out
+    mask = nibabel.load(path)
+    return [
+        _map(study, subject, word, brain_map(mask, values, cmap), "brain")
+        for word, cmap, values in [
+            *_reliability(study, subject, "viridis"),
+            *_weights(study, subject, "magma"),
+        ]
+    ]
 
 
-def _per_voxel(study, subject):
-    """(what, colours, values) of every map there is: one value per voxel, NaN where unused."""
+def _head_maps(study, subject):
+    """Topographies of a subject's sensors, where they have positions."""
+    sensors = table(study.inputs, "preprocess", "space/sensors.tsv", subject)
+    if sensors is None:
+        return []
+    found = [*_reliability(study, subject, "YlGnBu")]
+    found += [*_pattern(study, subject, "YlOrRd")] or [*_weights(study, subject, "YlOrRd")]
+    figures = {word: topography(sensors, values, cmap) for word, cmap, values in found}
+    return [
+        _map(study, subject, word, figure, "head")
+        for word, figure in figures.items()
+        if figure is not None
+    ]
+
+
+def _map(study, subject, word, figure, kind):
+    title = f"{subject}: {word}"
+    uri = _keep_map(study, f"{kind}_{subject}_{word.replace(' ', '_')}", figure)
+    return {"svg": uri, "alt": f"{kind} map, {title}", "title": title}
+
+
+def _reliability(study, subject, cmap):
+    """(what, colours, values) of the repeat correlation, if it was measured; as below."""
     channels = tensors(study.inputs, "align", "channels.safetensors") or {}
-    reliability = channels.get(f"{subject}/reliability")
-    if reliability is None:
-        return
-    yield "repeat correlation", "viridis", np.asarray(reliability, float)
+    if f"{subject}/reliability" in channels:
+        values = np.asarray(channels[f"{subject}/reliability"], float)
+        yield "repeat correlation", cmap, values
+
+
+def _weights(study, subject, cmap):
+    """The norm of the ridge weights: one value per channel, NaN where unused."""
+    channels = tensors(study.inputs, "align", "channels.safetensors") or {}
     found = study.ridge_weights(subject)
-    if found is not None:
+    if found is not None and f"{subject}/reliability" in channels:
         selected, weights = found
-        norm = np.full(len(reliability), np.nan)
+        norm = np.full(len(channels[f"{subject}/reliability"]), np.nan)
         norm[selected] = np.linalg.norm(weights, axis=1)
-        yield "ridge weight norm", "magma", norm
+        yield "ridge weight norm", cmap, norm
+
+
+def _pattern(study, subject, cmap):
+    """The activation pattern of each sensor at the peak of the time course, if it has one."""
+    patterns = array(study.inputs, "timecourse", f"{subject}/pattern.npy")
+    told = document(study.inputs, "timecourse", "timecourse.json")
+    peak_s = told["subjects"][subject]["peak_s"] if told else None
+    if patterns is not None and peak_s is not None:
+        times_s = array(study.inputs, "timecourse", "times_s.npy")
+        at_peak = np.asarray(patterns[np.argmin(np.abs(np.asarray(times_s) - peak_s))], float)
+        yield f"pattern at {1000 * peak_s:.0f} ms", cmap, at_peak
 
 
 def _flat(document, prefix=""):
@@ -289,6 +345,7 @@ def sections():
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
     from neurodecode.report.methods import citation, glossary, methods, reader
+    from neurodecode.report.time_course import time_course
 
     return [
         Section("Glance", "Scores at a glance", at_a_glance),
@@ -298,6 +355,7 @@ def sections():
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
         Section("Reader", "The attribute reader", reader),
+        Section("Time course", "When the brain tells which picture was seen", time_course),
         Section("Brain", "Where the signal lies", brain),
         Section("Quality", "Data quality", quality),
         Section("Alignment", "Alignment of subjects", alignment),

@@ -33,6 +33,7 @@ READS = (
     "?reconstruct",
     "?crossvalidate",
     "?evaluate",
+    "?timecourse",
 )
 
 
@@ -124,8 +125,8 @@ def _ridge_weights(inputs, subject):
     weights = inputs.tensors("train", "ridge.safetensors")[f"{subject}/weights"]
     fitted = load_fitted(inputs)
     channels, state = fitted.channels[subject], subject_state(fitted.maps, subject)
-    if state:
-        one, none = (np.eye(len(channels)), np.zeros((1, len(channels))))
-        transform = fitted.aligner.transform
-        weights = (transform(one, state) - transform(none, state)) @ weights
-    return channels, weights
+    if not state:
+        return channels, weights.reshape(len(channels), -1)  # with times, a weight at each of them
+    one, none = (np.eye(len(channels)), np.zeros((1, len(channels))))
+    mapped = fitted.aligner.transform(one, state) - fitted.aligner.transform(none, state)
+    return channels, mapped @ weights.reshape(mapped.shape[1], -1)

@@ -6,6 +6,7 @@ import pytest
 from neurodecode.metrics.identification import (
     TwoWay,
     TwoWayLayers,
+    own_two_way,
     published_two_way,
     two_way,
 )
@@ -74,3 +75,13 @@ def test_one_truth_is_no_choice():
 
 def test_the_score_has_the_name_given():
     assert TwoWay("two_way_text")(np.eye(3), np.eye(3))[0].name == "two_way_text"
+
+
+def test_the_own_pairs_alone_are_the_diagonal_of_all_pairs_ties_included():
+    rng = np.random.default_rng(0)
+    tables = np.round(rng.standard_normal((3, 12, 12)), 1)  # rounded: many ties
+    own = own_two_way(tables)
+    assert own.shape == (3, 12)
+    for table, row in zip(tables, own, strict=True):
+        np.testing.assert_allclose(row, np.diagonal(two_way(table)), atol=1e-12)
+    assert (own_two_way(np.zeros((4, 4))) == 0.5).all()

@@ -347,6 +347,100 @@ def _comparisons(subjects, n):
     return rows
 
 
+TIMES_S = np.round(np.arange(-0.2, 0.6, 0.02), 3)
+
+
+def fabricate_epochs(root, n_subjects=2, peaks_s=(0.16, 0.2), found=True):
+    """Write a study of EEG: sensors instead of a mask, responses with times, a time course."""
+    make = Maker(root)
+    subjects = [f"sub-{i + 1:02d}" for i in range(n_subjects)]
+    stimuli = pd.DataFrame({"stimulus_id": [f"scene{i:04d}" for i in range(24)]})
+    _index(make, stimuli.assign(path="", caption=""), subjects)
+    _split(make)
+    sensors = _sensors()
+    channels, ridge = {}, {}
+    for subject in subjects:
+        out, path = make.folder("preprocess", subject)
+        out.save_table("space/sensors.tsv", sensors)
+        out.save_array("space/times_s.npy", TIMES_S)
+        out.save_json("qc.json", {"n_channels": len(sensors), "n_trials": 1500})
+        make.done("preprocess", path, {"high_pass_hz": 0.1}, subject)
+        behind = np.exp(-((sensors["y_mm"].fillna(0) + 80) ** 2) / 3000).to_numpy()
+        channels[subject] = np.arange(0, len(sensors), 2)
+        channels[f"{subject}/reliability"] = (0.2 * behind).astype(np.float32)
+        n_rows = len(channels[subject]) * len(TIMES_S)
+        ridge[f"{subject}/weights"] = make.rng.normal(size=(n_rows, 5)).astype(np.float32)
+    out, path = make.folder("align")
+    out.save_tensors("channels.safetensors", channels)
+    for name in ("maps", "scaling"):
+        out.save_tensors(f"{name}.safetensors", {})
+    out.save_json("aligner.json", IDENTITY)
+    make.done("align", path, {"aligner": IDENTITY["aligner"], "seed": 0})
+    out, path = make.folder("train")
+    out.save_tensors("ridge.safetensors", ridge)
+    make.done("train", path, {"seed": 0})
+    _evaluate(make, subjects, 24)
+    _timecourse(make, subjects, peaks_s, found, channels)
+    return make.artifacts, make.records
+
+
+IDENTITY = {
+    "aligner": {"_target_": "neurodecode.align.identity.Identity"},
+    "scaling": {"_target_": "neurodecode.signal.scaling.Standard"},
+    "reference": "sub-01",
+}
+
+
+CAP = """Fp1 Fpz Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8
+POz O1 Oz O2""".split()
+
+
+def _sensors():
+    """Thirty electrodes; one of them without a position."""
+    import mne
+
+    montage = mne.channels.make_standard_montage("colin27_1020")
+    places = 1000 * np.array([montage.get_positions()["ch_pos"][n] for n in CAP])
+    places[7] = np.nan
+    table = pd.DataFrame(places, columns=["x_mm", "y_mm", "z_mm"])
+    return table.assign(name=CAP, type="eeg", unit="uV")
+
+
+def _timecourse(make, subjects, peaks_s, found, channels):
+    out, path = make.folder("timecourse")
+    peaks = dict(zip([*subjects, "all"], [*peaks_s, np.mean(peaks_s)], strict=True))
+    course = {s: found * 0.4 * np.exp(-(((TIMES_S - p) / 0.07) ** 2)) for s, p in peaks.items()}
+    curve, told, clusters = [], {}, []
+    for subject, peak_s in peaks.items():
+        for name, gain in (("ridge", 1.0), ("shuffled", 0.0)):
+            value = 0.5 + gain * course[subject] + make.rng.normal(0, 0.012, len(TIMES_S))
+            lines = {"time_s": TIMES_S, "value": value, "lo": value - 0.05, "hi": value + 0.05}
+            curve.append(pd.DataFrame(lines).assign(subject=subject, condition=name))
+        told[subject] = dict.fromkeys(PEAK) | {
+            "before_onset": {"value": 0.503, "lo": 0.48, "hi": 0.521},
+            "n_before_onset": 8,
+        }
+        clusters.append((subject, "stimuli", 24, -0.06, -0.04, 3.1, 0.41))
+        if found:
+            values = (peak_s, peak_s - 0.012, peak_s + 0.014, 0.9, peak_s - 0.1, peak_s + 0.12)
+            told[subject] |= dict(zip(PEAK, values, strict=True))
+            clusters.append((subject, "stimuli", 24, peak_s - 0.1, peak_s + 0.12, 61.4, 0.001))
+        square = 0.5 + found * 0.4 * np.outer(course[subject], course[subject]) / 0.16
+        out.save_array(f"{subject}/generalisation.npy", square[::2, ::2])
+        if subject != "all":
+            pattern = np.outer(course[subject], channels[f"{subject}/reliability"])
+            out.save_array(f"{subject}/pattern.npy", pattern.astype(np.float32))
+    out.save_array("times_s.npy", TIMES_S)
+    out.save_array("generalisation_times_s.npy", TIMES_S[::2])
+    out.save_table("curve.tsv", pd.concat(curve).assign(chance=0.5, n=24))
+    names = ["subject", "over", "n", "start_s", "end_s", "mass", "p"]
+    out.save_table("clusters.tsv", pd.DataFrame(clusters, columns=names))
+    how = {"window_s": 0.05, "step_s": 0.02, "level": 0.95, "chance": 0.5, "significant_p": 0.05}
+    out.save_json("timecourse.json", how | {"subjects": told})
+    make.done("timecourse", path, {"window_s": 0.05, "seed": 0}, opened=True)
+
+
+PEAK = ("peak_s", "peak_lo_s", "peak_hi_s", "peak_value", "onset_s", "offset_s")
 CLASSES = ("bottle", "cat", "chair", "face", "house", "scissors", "scrambledpix", "shoe")
 CATEGORY_CONDITIONS = [
     {"name": "model", "kind": "model", "brain": True, "about": "Text ridge."},
