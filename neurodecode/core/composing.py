@@ -47,8 +47,9 @@ def check_read(config, stages):
         The stages that have a node of their own; those that the run names count too.
     """
     named = {str(name).rpartition(".")[2] for name in config["stages"]}
-    for key in config:
-        if key not in TOP | stages | named:
+    for key, value in config.items():
+        empty = value == {}  # what is left of a group that fills other places
+        if key not in TOP | stages | named and not empty:
             raise ConfigError(f"{key}: nothing reads this key; {suggestion(key, TOP | stages)}")
 
 

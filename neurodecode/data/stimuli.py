@@ -1,5 +1,6 @@
 """The stimuli of a study: their table, their files, and pictures as arrays."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -176,19 +177,36 @@ def load_pictures(root, paths, size=None):
     return np.stack(loaded) if loaded else np.zeros((0, *(size or (0, 0)), 3), np.uint8)
 
 
+def picture_size(path):
+    """Return (width, height) of a picture, from its header.
+
+    Raises ValueError if it is none, FileNotFoundError if it is not there.
+    """
+    with _opened(path) as picture:
+        return picture.size
+
+
 def _load_one(path, size):
+    from PIL import Image
+
+    with _opened(path) as picture:
+        picture = picture.convert("RGB")
+    if size is not None and picture.size != (size[1], size[0]):
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(picture, np.uint8)
+
+
+@contextmanager
+def _opened(path):
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
-            picture = picture.convert("RGB")
+            yield picture
     except FileNotFoundError:
         raise FileNotFoundError(f"the picture {path} is not there") from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}): fetch it again") from None
-    if size is not None and picture.size != (size[1], size[0]):
-        picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.asarray(picture, np.uint8)
 
 
 def _check_table(path, table):

@@ -12,7 +12,7 @@ from neurodecode.core.build import build
 from neurodecode.core.errors import UserError
 from neurodecode.core.ranges import Count
 from neurodecode.core.stage import stage
-from neurodecode.data.stimuli import data_set_root, load_pictures
+from neurodecode.data.stimuli import data_set_root, load_pictures, picture_size
 from neurodecode.weights import named_folders
 
 # Of a simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
@@ -98,12 +98,7 @@ def miniature(pictures, size):
 
 def common_size(root, paths):
     """Return the (height, width) to which pictures of different sizes are scaled; None if equal."""
-    from PIL import Image
-
-    sizes = set()
-    for path in paths:
-        with Image.open(root / path) as picture:  # reads the header only
-            sizes.add(picture.size)
+    sizes = {picture_size(root / path) for path in paths}
     return None if len(sizes) == 1 else tuple(map(int, np.median(list(sizes), axis=0)[::-1]))
 
 

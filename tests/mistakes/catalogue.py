@@ -1,0 +1,387 @@
+"""Mistakes that users make, each as a command line that makes it, and what the message must say.
+
+`plant(folder)` prepares a study below the folder and returns the overrides of ``neurodecode run``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tests.data import meeg_study, small_study
+
+STAGES = "[index,split,preprocess]"
+BOLD = ["experiment=retrieval", f"stages={STAGES}", "recipe.derivatives=derivatives/simulated"]
+EEG = ["experiment=retrieval", "recipe=bids_eeg", "preprocess=epochs", f"stages={STAGES}"]
+EEG += ["preprocess.method.high_pass_hz=null"]  # the recordings last a few seconds
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake: its chapter, its name, how it is made, and words the message must hold."""
+
+    chapter: str
+    name: str
+    plant: Callable[[Path], list[str]]
+    says: tuple[str, ...]
+
+
+CATALOGUE: list[Mistake] = []
+
+
+def mistake(chapter, name, *says):
+    """Add the function below to the catalogue."""
+
+    def add(plant):
+        CATALOGUE.append(Mistake(chapter, name, plant, says))
+        return plant
+
+    return add
+
+
+def typed(name, *overrides, says):
+    """Add a mistake in what was typed."""
+    mistake("The command", name, *says)(lambda folder: ["recipe=world_small", *overrides])
+
+
+typed("a mistyped key", "train.model.hiden=3", says=("train.model.hiden", "did you mean hidden"))
+typed("an unknown key", "subject=[sub-01]", says=("subject", "did you mean subjects"))
+typed("an appended key nobody reads", "+sede=1", says=("sede", "did you mean seed"))
+typed(
+    "an unknown choice", "aligner=procustes", says=("aligner=procustes", "did you mean procrustes")
+)
+typed("an unknown experiment", "experiment=retreival", says=("did you mean retrieval",))
+typed("a value of the wrong type", "seed=x", says=("seed", "whole number", "'x' (str)"))
+typed(
+    "a value of the wrong type in a `_target_` group",
+    "train.model.hidden=three",
+    says=("train.model.hidden", "whole number", "'three' (str)"),
+)
+typed("text for a list", "subjects=sub-01", says=("subjects", "a list such as [sub-01]"))
+typed("a value out of range", "evaluate.level=2", says=("evaluate.level", "0 to", "got 2"))
+typed(
+    "a value out of range in a `_target_` group",
+    "train.model.dropout=1.5",
+    says=("train.model.dropout", "0 to less than 1", "got 1.5"),
+)
+typed("a value that must be given", "embed=sentences", says=("embed.target.model must be given",))
+typed("quotes forgotten", "recipe.mask={a", says=("quotes",))
+typed("an unknown stage", "stages=[index,trian]", says=("no stage 'trian'",))
+typed(
+    "a `_target_` that is not there",
+    "train.model._target_=mylab.nets.Mine",
+    says=("train.model", "cannot find 'mylab.nets.Mine'"),
+)
+typed("a subject that does not exist", "subjects=[sub-09]", says=("sub-09", "sub-01"))
+typed(
+    "a split that leaves a side empty",
+    "split=by_run",
+    "split.rule.test_runs=[run-99]",
+    says=("run-99",),
+)
+
+
+def bold(folder, *overrides, **how):
+    """Write a small fMRI study; return the overrides that read it."""
+    small_study.write_study(folder / "study", **how)
+    own = ["recipe.task=scenes", "split.rule.ties=[stimulus_id]"]
+    return [*BOLD, f"recipe.root={folder / 'study'}", *own, *overrides]
+
+
+def eeg(folder, *overrides, **how):
+    """Write a small EEG study; return the overrides that read it."""
+    meeg_study.write_study(folder / "study", **how)
+    return [*EEG, f"recipe.root={folder / 'study'}", "recipe.task=scenes", *overrides]
+
+
+def one(folder, pattern):
+    """The first file of the study that fits a pattern."""
+    return sorted((folder / "study").rglob(pattern))[0]
+
+
+def edit(path, change):
+    """Change a table in place."""
+    table = pd.read_csv(path, sep="\t", keep_default_na=False)
+    change(table).to_csv(path, sep="\t", index=False)
+
+
+def events(name, *says):
+    """Add a mistake in an events table: `change` takes the table and returns another."""
+
+    def add(change):
+        def plant(folder):
+            overrides = bold(folder)
+            edit(one(folder, "sub-01*run-01_events.tsv"), change)
+            return overrides
+
+        mistake("Events and pictures", name, "sub-01", "_events.tsv", *says)(plant)
+        return change
+
+    return add
+
+
+@events("no events in the table", "header but no events")
+def no_rows(table):
+    return table.iloc[:0]
+
+
+@events("an onset beyond the run", "beyond the end of the run", "correct the table")
+def late(table):
+    table.loc[1, "onset"] = 1000.0
+    return table
+
+
+@events("a negative onset", "before the first volume")
+def negative(table):
+    table.loc[1, "onset"] = -3.0
+    return table
+
+
+@events("a missing onset", "missing or not finite")
+def missing(table):
+    return table.assign(onset=["n/a", *table["onset"][1:]])
+
+
+@events("an onset that is no number", "must be seconds")
+def words(table):
+    return table.assign(onset=["soon", *table["onset"][1:]])
+
+
+@events("a trial twice", "the same onset and stimulus")
+def twice(table):
+    return pd.concat([table, table.iloc[:1]])
+
+
+@events("an unknown picture", "'nowhere.png'", "stimuli.tsv")
+def unknown(table):
+    return table.assign(stim_file=["nowhere.png", *table["stim_file"][1:]])
+
+
+@events("no column of pictures", "no column 'stim_file'", "recipe.stim_column")
+def no_column(table):
+    return table.drop(columns="stim_file")
+
+
+@mistake("Events and pictures", "an empty events file", "_events.tsv", "is empty")
+def empty_events(folder):
+    overrides = bold(folder)
+    one(folder, "sub-01*run-01_events.tsv").write_text("")
+    return overrides
+
+
+@mistake("Events and pictures", "no events file", "has no events", "recipe.task")
+def no_events(folder):
+    overrides = bold(folder)
+    one(folder, "sub-01*run-01_events.tsv").unlink()
+    return overrides
+
+
+@mistake("Events and pictures", "a picture that is not there", "p03.png", "is not there")
+def no_picture(folder):
+    overrides = bold(folder)
+    one(folder, "p03.png").unlink()
+    return overrides
+
+
+@mistake("Events and pictures", "an unreadable picture", "p03.png", "cannot be read as a picture")
+def broken_picture(folder):
+    overrides = bold(folder, "stages=[index,embed]", "embed=shipped_clip")
+    one(folder, "p03.png").write_bytes(b"not a picture")
+    return overrides
+
+
+@mistake("Events and pictures", "a split that leaves a class out", "class_column", "shape")
+def no_class(folder):
+    column = "split.rule.class_column=hand"
+    overrides = bold(folder, column)
+    for path in (folder / "study").rglob("*_events.tsv"):
+        edit(path, lambda t: t.assign(hand=np.where(t["stim_file"] < "p02", "left", "right")))
+    return overrides
+
+
+@mistake("Folders", "a folder that is not there", "recipe.root=/no/such/folder", "not a folder")
+def nowhere(folder):
+    return [*BOLD, "recipe.root=/no/such/folder"]
+
+
+@mistake("Folders", "a folder that is no study", "holds no folder sub-")
+def no_study(folder):
+    (folder / "study").mkdir()
+    return [*BOLD, f"recipe.root={folder / 'study'}"]
+
+
+@mistake("Folders", "another task", "task-rest", "recipe.task")
+def other_task(folder):
+    return [*bold(folder), "recipe.task=rest"]
+
+
+@mistake(
+    "Folders", "no brain mask", "recipe.mask", "{suffix: mask, desc: brain}".split(",")[0][9:13]
+)
+def no_mask(folder):
+    overrides = bold(folder)
+    for path in (folder / "study").rglob("*_desc-brain_mask.nii.gz"):
+        path.unlink()
+    return overrides
+
+
+def image(folder, pattern, change, tr_s=None):
+    """Change the values of an image in place."""
+    import nibabel
+
+    path = one(folder, pattern)
+    loaded = nibabel.load(path)
+    values = change(np.asarray(loaded.dataobj).copy())
+    affine = loaded.affine
+    if isinstance(values, tuple):
+        values, affine = values
+    made = nibabel.Nifti1Image(values, affine)
+    made.header.set_xyzt_units("mm", "sec")
+    if values.ndim == 4:
+        made.header.set_zooms((*loaded.header.get_zooms()[:3], tr_s or small_study.TR_S))
+    nibabel.save(made, path)
+
+
+RUN = "sub-01*run-01_bold.nii.gz"
+MASK = "sub-01*desc-brain_mask.nii.gz"
+
+
+def signal(name, pattern, *says):
+    """Add a mistake in an image: `change` takes its values and returns others."""
+
+    def add(change):
+        def plant(folder):
+            overrides = bold(folder)
+            image(folder, pattern, change)
+            return overrides
+
+        mistake("fMRI", name, *says)(plant)
+        return change
+
+    return add
+
+
+@mistake("fMRI", "a truncated file", "run-01_bold.nii.gz", "fetch it again")
+def truncated(folder):
+    overrides = bold(folder)
+    path = one(folder, RUN)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return overrides
+
+
+@mistake("fMRI", "an empty file", "run-01_bold.nii.gz is empty", "datalad get")
+def empty_signal(folder):
+    overrides = bold(folder)
+    one(folder, RUN).write_bytes(b"")
+    return overrides
+
+
+@signal("volumes with NaN", RUN, "run-01_bold.nii.gz", "not finite", "2 of 90 volumes")
+def nan_volumes(values):
+    values[..., 3:5] = np.nan
+    return values
+
+
+@signal("constant volumes", RUN, "run-01_bold.nii.gz", "one value everywhere", "volume 7")
+def constant_volumes(values):
+    values[..., 7] = 5.0
+    return values
+
+
+@signal("run and mask of different shape", RUN, "voxels", "mask", "resample")
+def other_shape(values):
+    return np.concatenate([values, values[-1:]])
+
+
+@signal("run and mask in different places", RUN, "lies elsewhere", "mask")
+def other_place(values):
+    return values, small_study.AFFINE + np.eye(4, k=3)
+
+
+@signal("an empty mask", MASK, "desc-brain_mask.nii.gz", "no voxel")
+def empty_mask(values):
+    return 0 * values
+
+
+@mistake("fMRI", "header and sidecar disagree on the TR", "TR 2 s", "2.5 s", "correct the other")
+def two_trs(folder):
+    overrides = bold(folder)
+    small_study.write_json(folder / "study/task-scenes_bold.json", {"RepetitionTime": 2.5})
+    return overrides
+
+
+@mistake("fMRI", "confounds of another length", "has 87 rows", "90 volumes")
+def short_confounds(folder):
+    overrides = bold(folder)
+    edit(one(folder, "sub-01*run-01_desc-confounds_timeseries.tsv"), lambda t: t.iloc[:-3])
+    return overrides
+
+
+@mistake("EEG and MEG", "a truncated recording", "run-01_eeg", "")
+def truncated_eeg(folder):
+    overrides = eeg(folder)
+    path = one(folder, "sub-01*run-01_eeg.eeg")
+    path.write_bytes(path.read_bytes()[:1001])
+    return overrides
+
+
+@mistake("EEG and MEG", "bad sensors whose positions are missing", "positions", "electrodes.tsv")
+def no_positions(folder):
+    overrides = eeg(folder)
+    for path in (folder / "study").rglob("*_electrodes.tsv"):
+        path.unlink()
+    for path in (folder / "study").rglob("*_coordsystem.json"):
+        path.unlink()
+    edit(
+        one(folder, "sub-01*run-01_channels.tsv"), lambda t: t.assign(status=["bad", *t.status[1:]])
+    )
+    return overrides
+
+
+@mistake("EEG and MEG", "events that are not in the trigger channel", "stim_channel")
+def no_triggers(folder):
+    return eeg(folder, "preprocess.method.stim_channel=STI014")
+
+
+@mistake(
+    "EEG and MEG", "epochs longer than the gap between trials", "longer than the gap", "overlap"
+)
+def long_epochs(folder):
+    return eeg(folder, "preprocess.method.tmax_s=1.6")
+
+
+@mistake("EEG and MEG", "epochs that reach outside the recording", "outside the recording")
+def outside(folder):
+    return eeg(folder, "preprocess.method.tmin_s=-4", "preprocess.method.overlap=true")
+
+
+@mistake("EEG and MEG", "other sensors in another run", "Oz", "run-02")
+def other_sensors(folder):
+    overrides = eeg(folder)
+    raw = meeg_study.raw_of(seed=5, names=meeg_study.NAMES[:-1])
+    write_raw(folder, raw, run="02")
+    return overrides
+
+
+@mistake("EEG and MEG", "a low-pass above half the rate", "low_pass_hz=150", "half the rate")
+def too_high(folder):
+    return eeg(folder, "preprocess.method.low_pass_hz=150", "preprocess.method.resample_hz=null")
+
+
+@mistake("EEG and MEG", "a baseline outside the epoch", "baseline_s")
+def no_baseline(folder):
+    return eeg(folder, "preprocess.method.baseline_s=[-0.9,-0.5]")
+
+
+def write_raw(folder, raw, run):
+    """Write one run of sub-01 anew, with its events."""
+    import mne_bids
+
+    where = {"task": "scenes", "run": run, "datatype": "eeg", "root": folder / "study"}
+    path = mne_bids.BIDSPath(subject="01", **where)
+    mne_bids.write_raw_bids(
+        raw, path, format="BrainVision", allow_preload=True, overwrite=True, verbose="ERROR"
+    )
+    meeg_study.write_events(folder / f"study/sub-01/eeg/sub-01_task-scenes_run-{run}_events.tsv")
