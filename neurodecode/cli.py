@@ -17,7 +17,11 @@ neurodecode run experiment=retrieval recipe.root=DIR recipe.task=NAME
 neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
                                                  any key of the configuration, by name
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
+neurodecode run --dry experiment=demo            what is cached, what will be computed, and its cost
 neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other"""
+
+
+DRY = "--dry"
 
 
 def main(argv=None):
@@ -25,7 +29,7 @@ def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv):
-        return run(argv[1:])
+        return dry_run(argv[1:]) if DRY in argv else run(argv[1:])
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     return guarded(lambda: arguments.action(arguments))
@@ -45,6 +49,9 @@ def _parser():
     )
     run_parser = add("run", "run an experiment: from recordings to a report")
     run_parser.epilog = f"{USAGE}\n\nexperiments: {', '.join(experiments())}"
+    run_parser.add_argument(
+        DRY, action="store_true", help="say what is cached and what the rest will cost; run nothing"
+    )
     run_parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     for name, text in {
         "fetch": "download a public data set as BIDS",
@@ -96,6 +103,43 @@ def experiments():
 
 def run(overrides):
     """Compose the configuration with Hydra and run the pipeline; return the exit code."""
+    return _composed(overrides, lambda config: run_composed(config, _output_folder()))
+
+
+def dry_run(overrides):
+    """Compose the configuration, or those of a sweep, and print what running it would take."""
+    import tempfile
+
+    told = []
+    with tempfile.TemporaryDirectory() as folder:  # Hydra wants one; nothing of it is kept
+        away = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "hydra/launcher=basic"]
+        given = [o for o in overrides if o != DRY]
+        code = _composed([*given, *away], lambda config: told.append(foresee(config)))
+    if len(told) > 1:
+        from neurodecode.core.forecast import free_mib, summary
+
+        every, roots = [line for lines, _ in told for line in lines], {r for _, r in told}
+        print("\n".join(summary(every, min(map(free_mib, roots)), len(told))))
+    return code
+
+
+def foresee(config):
+    """Print the forecast of one composed configuration; return its lines and the store's folder."""
+    from neurodecode.core.forecast import forecast, free_mib, summary, table
+    from neurodecode.core.runner import Pipeline, Store
+
+    config, hardware = _on_this_machine(config)
+    store = Store.looked_at(config["store"])
+    lines = forecast(Pipeline(config, store, hardware))
+    on = f"{hardware['device']}, {hardware['threads']} threads"
+    print(f"dry run: {config['name']} on {on}; store {store.root}; nothing is run or written\n")
+    print(table(lines, store.root) + "\n")
+    print("\n".join(summary(lines, free_mib(store.root))) + "\n")
+    return lines, store.root
+
+
+def _composed(overrides, action):
+    """Compose with Hydra, call the action with each configuration; return the worst exit code."""
     import hydra
     from omegaconf import OmegaConf
 
@@ -105,7 +149,7 @@ def run(overrides):
     def job(composed):
         # interpolations into hydra's own node resolve only here
         config = OmegaConf.to_container(composed, resolve=True)
-        codes.append(guarded(lambda: run_composed(config, _output_folder())))
+        codes.append(guarded(lambda: action(config)))
 
     # No experiment is what there is without one; Hydra takes null in the file only.
     sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
@@ -124,25 +168,29 @@ def _output_folder():
 
 def run_composed(config, run_folder):
     """Run one composed configuration; products and ``run.json`` go to `run_folder`."""
-    threads = resolve_threads(config["threads"])
-    limit_threads(threads)
-    device = resolve_device(config["device"])
+    config, hardware = _on_this_machine(config)
     from neurodecode.core.runner import Pipeline, Store
 
-    config = _with_device(config, config["device"], device)
-    hardware = {"device": device, "threads": threads}
     log = logging.getLogger("neurodecode")
     report = run_folder / "report.html"
     report.unlink(missing_ok=True)  # of an earlier run in the same folder
     log.info(
         "neurodecode: %s on %s, %d threads; store %s",
         config["name"],
-        device,
-        threads,
+        hardware["device"],
+        hardware["threads"],
         config["store"],
     )
     Pipeline(config, Store(config["store"]), hardware, run_folder).run()
     log.info("report: %s", report if report.exists() else f"none asked for; see {run_folder}")
+
+
+def _on_this_machine(config):
+    """Hold to the threads and find the device; return the configuration and what enters keys."""
+    threads = resolve_threads(config["threads"])
+    limit_threads(threads)
+    device = resolve_device(config["device"])
+    return _with_device(config, config["device"], device), {"device": device, "threads": threads}
 
 
 def resolve_threads(threads):

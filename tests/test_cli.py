@@ -1,6 +1,9 @@
 """What the top of the configuration says reaches the pipeline: where, on what, with how many."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +113,26 @@ def test_every_example_of_the_help_composes():
         for words in (e for e in examples if e[:1] == ["neurodecode"]):
             given = [w for w in words[2:] if "=" in w and w != "seed=0,1,2"]
             assert compose("config", overrides=given).stages
+
+
+def neurodecode(*words, cwd):
+    code = "import sys; from neurodecode.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def test_a_dry_sweep_prints_every_job_and_leaves_nothing(tmp_path):
+    done = neurodecode("run", "-m", "--dry", "experiment=demo", "seed=0,1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("dry run: demo on") == 2
+    assert "2 runs, what they share counted once: 0 of 34 artifacts cached" in done.stdout
+    assert "reconstruct  sub-03   to compute, after simulate" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_names_mistakes_as_the_run_would(tmp_path):
+    words = ("experiment=retrieval", "recipe.root=/nowhere")
+    dry = neurodecode("run", *words, "--dry", cwd=tmp_path)
+    assert dry.returncode == 2 and "recipe.root=/nowhere is not a folder" in dry.stderr
+    assert not list(tmp_path.iterdir())
