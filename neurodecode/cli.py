@@ -1,7 +1,7 @@
 """The command line: `neurodecode run experiment=demo`, and the doors for data.
 
 Exit codes: 0 done; 1 an error nobody foresaw; 2 a mistake in the command, the configuration or the
-data; 130 interrupted.
+data; 3 a group report was written, but runs are missing from it; 130 interrupted.
 """
 
 import argparse
@@ -22,6 +22,13 @@ neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the oth
 
 
 DRY = "--dry"
+REPORT = """\
+writes group_report.html, group_metrics.tsv, group_comparisons.tsv and group.json. Runs of equal
+configuration are pooled over seeds and subjects, different ones stand side by side. Exit code 3:
+written, but a run failed, is unfinished or never began.
+
+neurodecode report runs/demo/sweep_2026-01-31_12-00-00
+neurodecode report 'runs/demo/2026-*' --out together"""
 
 
 def main(argv=None):
@@ -58,7 +65,49 @@ def _parser():
         "import": "turn files you have into BIDS",
     }.items():
         _data_parser(add(name, text), name)
+    report = add("report", "report several runs together, over subjects and seeds")
+    report.epilog = REPORT
+    report.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run or of a sweep")
+    report.add_argument(
+        "--out", type=Path, help="folder of the report; by default the sweep's, else this one"
+    )
+    report.set_defaults(action=_report_runs)
     return parser
+
+
+def _report_runs(arguments):
+    from neurodecode.stages.group import group_report
+
+    made = group_report(arguments.runs, arguments.out, planned_jobs)
+    print(f"{made.sentence}\nreport: {made.page}")
+    return 0 if made.complete else 3
+
+
+def planned_jobs(sweep):
+    """Return the overrides of every job that a sweep was to run, from its ``multirun.yaml``.
+
+    Empty where there is no such file, or where another sweeper than Hydra's own chose the jobs.
+    """
+    import itertools
+
+    import yaml
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    file = Path(sweep) / "multirun.yaml"
+    if not file.is_file():
+        return []
+    hydra = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
+    if not hydra["sweeper"]["_target_"].endswith(".BasicSweeper") or hydra["sweeper"].get("params"):
+        return []
+    choices = []
+    for override in OverridesParser.create().parse_overrides(hydra["overrides"]["task"]):
+        key = override.get_key_element()
+        swept = override.is_sweep_override()
+        if swept and not override.is_discrete_sweep():
+            return []
+        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        choices.append([f"{key}={value}" for value in given])
+    return [list(job) for job in itertools.product(*choices)]
 
 
 def _data_parser(parser, verb):
@@ -243,12 +292,12 @@ def _with_device(node, before, after):
 
 
 def guarded(action):
-    """Run an action; turn foreseen mistakes into one message and an exit code."""
+    """Run an action; return its exit code, and turn foreseen mistakes into a message and a code."""
     from neurodecode.core.errors import UserError
 
     debug = os.environ.get("NEURODECODE_DEBUG")
     try:
-        action()
+        code = action()
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130
@@ -260,7 +309,7 @@ def guarded(action):
         print(f"{name}: {error}", file=sys.stderr)
         print("(NEURODECODE_DEBUG=1 shows where it came from)", file=sys.stderr)
         return 2 if foreseen else 1
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":
