@@ -42,7 +42,6 @@ class Run:
     by_fold : bool
         Whether it was scored by folds over runs; its intervals then draw runs, not test stimuli.
     metrics, comparisons : DataFrame or None
-    conditions : list of dict
     """
 
     name: str
@@ -54,9 +53,8 @@ class Run:
     who: dict = field(default_factory=dict)
     traced: bool = False
     by_fold: bool = False
-    metrics: object = None
-    comparisons: object = None
-    conditions: list = field(default_factory=list)
+    metrics: object = field(default=None, compare=False)
+    comparisons: object = field(default=None, compare=False)
 
 
 def read_runs(paths, planned=lambda sweep: []):
@@ -157,7 +155,6 @@ def read_run(folder, name):
         by_fold="crossvalidate" in artifacts,
         metrics=metrics,
         comparisons=comparisons,
-        conditions=card.get("conditions") or [],
     )
 
 

@@ -1,17 +1,21 @@
 """The page of several runs: configurations side by side, seeds and subjects told apart."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from neurodecode.report.artifacts import ALL
 from neurodecode.report.figures import as_svg, group_scores
-from neurodecode.report.intervals import axis_for, axis_ticks, interval_plot, symmetric_axis
+from neurodecode.report.group_tables import (
+    difference_table,
+    every_difference,
+    every_score,
+    score_table,
+)
 from neurodecode.report.page import TEMPLATES, Section, render
 from neurodecode.report.pictures import svg_uri
 from neurodecode.report.words import (
     WITHOUT,
     condition_colours,
     condition_label,
-    interval,
     metric_label,
     metric_words,
     number,
@@ -102,7 +106,6 @@ class GroupStudy:
     groups: list
     unit: tuple = ("test stimuli", "test stimuli")
     level: float = 0.95
-    metric: str = field(default="")
 
 
 def group_page(study):
@@ -188,7 +191,8 @@ def _named(group, kind):
 def _against_controls(group, metric):
     compared = group.compared
     if len(compared):
-        compared = compared[(compared["metric"] == metric) & (compared["a"] == "model")]
+        of_model = compared["a"].isin(_named(group, "model"))
+        compared = compared[(compared["metric"] == metric) & of_model]
     names = [b for b in _named(group, "control") if len(compared) and b in set(compared["b"])]
     if not names:
         return "No control was compared: these numbers do not show that the brain was read."
@@ -251,7 +255,7 @@ def _glance(study):
         {"label": group.label, "panels": [_panel(group, *m, palette) for m in _glance_of(group)]}
         for group in study.groups
     ]
-    many = any(g.metrics.groupby("who")["run"].nunique().max() > 1 for g in study.groups)
+    many = any(group.replication in ("same", "mixed") for group in study.groups)
     note = f"A dot and a 95 % interval over {study.unit[0]} for each subject and run. "
     note += "Large dots: the mean over a subject's runs, which has no interval of its own." * many
     legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
@@ -282,10 +286,10 @@ def _scores(study):
     palette = _colours(study)
     groups = []
     for group in study.groups:
-        heads, rows = _every_score(group)
+        heads, rows = every_score(group)
         groups.append(
             {"label": group.label, "about": _about(group), "heads": heads, "rows": rows}
-            | {"table": _score_table(group, palette)}
+            | {"table": score_table(group, palette)}
             | {"summary": f"Every run's values, {len(rows)} rows"}
         )
     note = (
@@ -301,8 +305,8 @@ def _subject_words(study):
     if not any(group.scores["subjects_lo"].notna().any() for group in study.groups):
         return "With fewer than three distinct subjects these are listed, not pooled."
     return (
-        f"“Subjects”: mean over distinct subjects with Student's t interval ({study.level:.0%}), "
-        "which speaks of other people seeing these stimuli."
+        f"“subj.”: Student's t interval ({study.level * 100:g} %) over distinct subjects, around "
+        "their mean: it speaks of other people, tested as these were."
     )
 
 
@@ -318,106 +322,14 @@ def _about(group):
     return text
 
 
-def _score_table(group, palette):
-    """The whole-set scores: a line per metric, a column per condition (see `plotted`)."""
-    names, groups = list(group.kinds), []
-    scores = group.scores[_largest(group.scores)]
-    for family, rows in scores.groupby(_family(scores), sort=False):
-        ends = rows[["mean", "least", "most", "chance"]].to_numpy().ravel()
-        axis = axis_for(ends)
-        lines = [
-            _score_line(line, names, palette, axis)
-            for _, line in rows.groupby(["metric", "space"], sort=False)
-        ]
-        groups.append({"title": family, "ticks": axis_ticks(axis), "rows": lines})
-    return {"conditions": _heads(names, palette), "groups": groups}
-
-
-def _largest(scores):
-    size = scores["set_size"].fillna(-1)
-    return size == size.groupby(scores["metric"]).transform("max")
-
-
-def _family(rows):
-    return rows["metric"].map(lambda m: metric_words(m)[1])
-
-
-def _heads(names, palette, word=""):
-    return [{"name": n, "label": word + condition_label(n), "colour": palette[n]} for n in names]
-
-
-def _score_line(rows, names, palette, axis):
-    first = rows.iloc[0]
-    by_name = {r.condition: r for r in rows.itertuples()}
-    label = metric_label(first["metric"], first["set_size"])
-    marks = [
-        (n, by_name[n].mean, by_name[n].least, by_name[n].most, palette[n])
-        for n in names
-        if n in by_name
-    ]
-    levels = [rows["chance_least"].min(), rows["chance_most"].max()]
-    digits = 3 if 0 < first["chance"] < 0.1 else 2
-    ends = [number(level, digits) for level in levels]
-    return {
-        "label": label,
-        "meaning": metric_words(first["metric"])[2],
-        "lower": first["better"] == "lower",
-        "plot": interval_plot(marks, axis, chance=first["chance"], what=f"{label}, over runs"),
-        "chance": ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}",
-        "n": number(rows["n"].min()),
-        "cells": [_score_cell(by_name.get(name)) for name in names],
-    }
-
-
-def _score_cell(row):
-    if row is None:
-        return {"value": "–", "interval": "", "p": ""}
-    lines = [f"SD {number(row.sd, 2)} {interval(row.least, row.most)}"] if row.n_runs > 1 else []
-    if row.subjects_lo == row.subjects_lo:
-        over = f"{number(row.subjects_mean, 2)} {interval(row.subjects_lo, row.subjects_hi)}"
-        lines.append(f"subjects {over}")
-    return {"value": number(row.mean, 2), "interval": "\n".join(lines), "p": ""}
-
-
-def _every_score(group):
-    """Every pooled line with each run's own value and interval."""
-    own, key = group.metrics[group.metrics["own"]], _score_key
-    cells = {
-        (*key(r), r.run): f"{number(r.value, 3)} {interval(r.lo, r.hi)}" for r in own.itertuples()
-    }
-    heads = ["metric", "condition", *group.runs, "mean", "SD", "range", "over subjects"]
-    heads += ["subjects", "chance"]
-    rows = []
-    for r in group.scores.itertuples():
-        chance = [number(c, 3) for c in (r.chance_least, r.chance_most)]
-        rows.append(
-            [metric_label(r.metric, r.set_size), condition_label(r.condition)]
-            + [cells.get((*key(r), run), "–") for run in group.runs]
-            + [number(r.mean, 3), number(r.sd, 3), interval(r.least, r.most, 3)]
-            + [_over(r), number(r.n_subjects)]
-            + [chance[0] if chance[0] == chance[1] else " to ".join(chance)]
-        )
-    return heads, rows
-
-
-def _over(row, show=number):
-    bounds = interval(row.subjects_lo, row.subjects_hi, 3)
-    return f"{show(row.subjects_mean, 3)} {bounds}" if bounds else "–"
-
-
-def _score_key(row):
-    size = int(row.set_size) if row.set_size == row.set_size else -1
-    return row.metric, row.space, size, row.condition
-
-
 def _comparisons(study):
     palette, groups = _colours(study), []
     for group in study.groups:
         if len(group.differences):
-            heads, rows = _every_difference(group)
+            heads, rows = every_difference(group)
             groups.append(
                 {"label": group.label, "about": "", "heads": heads, "rows": rows}
-                | {"table": _difference_table(group, palette)}
+                | {"table": difference_table(group, palette)}
                 | {"summary": f"Every run's differences, {len(rows)} rows"}
             )
     if not groups:
@@ -430,64 +342,3 @@ def _comparisons(study):
         "Orange: in all runs the other is. Grey: neither."
     )
     return render("group_tables.html.j2", groups=groups, note=note, chance=False)
-
-
-def _difference_table(group, palette):
-    names, groups = list(group.differences["b"].unique()), []
-    for family, rows in group.differences.groupby(_family(group.differences), sort=False):
-        axis = symmetric_axis(rows[["mean", "least", "most"]].to_numpy().ravel())
-        lines = [
-            _difference_line(group, line, names, palette, axis)
-            for _, line in rows.groupby(["metric", "space"], sort=False)
-        ]
-        groups.append({"title": family, "ticks": axis_ticks(axis), "rows": lines})
-    return {"conditions": _heads(names, palette, "minus "), "groups": groups}
-
-
-def _difference_line(group, rows, names, palette, axis):
-    first, by_name = rows.iloc[0], {r.b: r for r in rows.itertuples()}
-    scores = group.scores[group.scores["metric"] == first["metric"]]
-    label = metric_label(first["metric"], scores["set_size"].max())
-    marks = [(r.b, r.mean, r.least, r.most, palette[r.b]) for r in rows.itertuples()]
-    return {
-        "label": label,
-        "meaning": metric_words(first["metric"])[2],
-        "lower": False,
-        "plot": interval_plot(marks, axis, zero=True, what=f"{label}, decoder minus"),
-        "n": number(scores["n"].min()),
-        "cells": [_difference_cell(by_name.get(name)) for name in names],
-    }
-
-
-def _difference_cell(row):
-    if row is None:
-        return {"value": "–", "interval": "", "p": "", "winner": ""}
-    winner = "a" if row.runs_a == row.n_runs else "b" if row.runs_b == row.n_runs else ""
-    lines = [f"{row.runs_a} of {row.n_runs} runs"]
-    if row.n_subjects:
-        lines[0] += f", {row.subjects_a} of {row.n_subjects} subjects"
-    if row.subjects_lo == row.subjects_lo:
-        bounds = interval(row.subjects_lo, row.subjects_hi)
-        lines.append(f"subjects {signed(row.subjects_mean)} {bounds}")
-    return {"value": signed(row.mean), "interval": "\n".join(lines), "p": "", "winner": winner}
-
-
-def _every_difference(group):
-    own = group.compared[group.compared["own"]]
-    cells = {
-        (r.metric, r.space, r.a, r.b, r.run): f"{signed(r.difference, 3)} {interval(r.lo, r.hi)}"
-        for r in own.itertuples()
-    }
-    heads = ["metric", "minus", *group.runs, "mean", "SD", "range", "over subjects"]
-    heads += ["decoder ahead", "other ahead", "subjects ahead"]
-    rows = []
-    for r in group.differences.itertuples():
-        key = (r.metric, r.space, r.a, r.b)
-        rows.append(
-            [metric_label(r.metric), condition_label(r.b)]
-            + [cells.get((*key, run), "–") for run in group.runs]
-            + [signed(r.mean, 3), number(r.sd, 3), interval(r.least, r.most, 3), _over(r, signed)]
-            + [f"{r.runs_a} of {r.n_runs}", f"{r.runs_b} of {r.n_runs}"]
-            + [f"{r.subjects_a} of {r.n_subjects}"]
-        )
-    return heads, rows

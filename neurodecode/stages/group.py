@@ -4,7 +4,6 @@ Not a stage of a run but a step after several: it reads run folders and writes b
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,15 @@ from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.progress import log
 from neurodecode.core.stage import load_stage
 from neurodecode.core.store import write_json
+from neurodecode.data.configurations import (
+    group_labels,
+    grouped,
+    is_seed,
+    is_subjects,
+    plain,
+    run_labels,
+    what_varies,
+)
 from neurodecode.data.runs import is_sweep, read_runs
 
 PAGE = "group_report.html"
@@ -82,18 +90,18 @@ def _study(runs, finished, level):
     from neurodecode.report.group import GroupStudy
 
     varying = what_varies(runs)
-    deciding = {k: v for k, v in varying.items() if not how_to_run(k, finished)}
-    choices = [k for k in deciding if not (_is_seed(k) or _is_subjects(k))]
-    labels = _run_labels(runs, varying)
-    groups = _grouped(finished, choices)
-    names = _group_labels(groups, choices)
+    plumbing = how_to_run(finished)
+    choices = [k for k in varying if not (k in plumbing or is_seed(k) or is_subjects(k))]
+    labels = run_labels(runs, varying)
+    groups = grouped(finished, choices)
+    names = group_labels(groups, choices)
     return GroupStudy(
         title=_study_title(finished),
         members=[_member(run, labels[run.name], _group_of(run, groups, names)) for run in runs],
         problems=[f"{_title(run)} {run.problem}" for run in runs if run.problem],
         notes=_notes(runs, finished, groups),
         varying=[
-            {"key": key} | {labels[r.name]: _plain(r.config.get(key)) for r in runs if r.config}
+            {"key": key} | {labels[r.name]: plain(r.config.get(key)) for r in runs if r.config}
             for key in varying
         ],
         groups=[
@@ -105,92 +113,31 @@ def _study(runs, finished, level):
     )
 
 
-def what_varies(runs):
-    """Keys of the configuration that are not the same in all runs that recorded theirs.
+def how_to_run(runs):
+    """Keys that only say how or where to run, and enter no artifact's key.
+
+    Parameters
+    ----------
+    runs : list of Run
 
     Returns
     -------
-    varying : dict of str to list
-        Key -> value in each such run; None where a run has no such key.
+    keys : set of str
+        A stage of somebody's own that is not installed here adds none.
     """
-    known = [run.config for run in runs if run.config]
-    keys = dict.fromkeys(key for config in known for key in config)
-    values = {key: [config.get(key) for config in known] for key in keys}
-    return {k: v for k, v in values.items() if any(one != v[0] for one in v)}
-
-
-def how_to_run(key, runs):
-    """Whether a key only says how or where to run: it enters no stage's key."""
     stages = next((r.config["stages"] for r in runs if r.config.get("stages")), [])
     unkeyed = {"name", "store"}
     for name in stages:
         try:
             stage = load_stage(name)
-        except (ImportError, ConfigError):  # somebody's own stage, not installed here
+        except (ImportError, ConfigError):
             continue
         unkeyed |= {
             f"{stage.name}.{field.name}"
             for field in dataclasses.fields(stage.config)
             if not field.metadata.get("keyed", True)
         }
-    return key in unkeyed
-
-
-def _is_seed(key):
-    return key.rpartition(".")[2] == "seed"
-
-
-def _is_subjects(key):
-    return key.rpartition(".")[2] == "subjects"
-
-
-def _grouped(runs, choices):
-    """Runs of equal choices together; one without a record of its own stays by itself."""
-    found = {}
-    for run in runs:
-        key = json.dumps([run.config.get(k) for k in choices], sort_keys=True, default=str)
-        found.setdefault(key if run.config else run.name, []).append(run)
-    return list(found.values())
-
-
-def _group_labels(groups, choices):
-    """Name each configuration by its overrides, where these tell them apart; else by its keys."""
-    if len(groups) == 1:
-        return [""]
-    each = [[set(_telling(run)) for run in group] for group in groups]
-    common = set.intersection(*(told for group in each for told in group))
-    by_override = [" ".join(sorted(set.intersection(*group) - common)) for group in each]
-    if all(by_override) and len(set(by_override)) == len(groups):
-        return by_override
-    by_key = [
-        ", ".join(f"{k}={_plain(group[0].config.get(k))}" for k in choices[:3]) for group in groups
-    ]
-    if all(by_key) and len(set(by_key)) == len(groups):
-        return by_key
-    return [f"configuration {number}" for number in range(1, len(groups) + 1)]
-
-
-def _telling(run):
-    """The overrides of a run that name a choice."""
-    split = [(o, o.lstrip("+~").partition("=")[0]) for o in run.overrides]
-    return [
-        o
-        for o, key in split
-        if not (_is_seed(key) or _is_subjects(key) or key.startswith(("hydra", "store", "name")))
-    ]
-
-
-def _run_labels(runs, varying):
-    """What each run is called on the page: by its seed and subjects where these tell, else named."""
-    seed = "seed" if "seed" in varying else next(filter(_is_seed, varying), None)
-    subjects = next(filter(_is_subjects, varying), None)
-    labels = {}
-    for run in runs:
-        told = [f"seed {run.config.get(seed)}"] if seed and run.config else []
-        told += [_plain(run.config.get(subjects))] if subjects and run.config else []
-        labels[run.name] = ", ".join(told) or run.name
-    again = [label for label in labels.values() if list(labels.values()).count(label) > 1]
-    return {n: f"{label} ({n})" if label in again else label for n, label in labels.items()}
+    return unkeyed
 
 
 def _group(runs, label, labels, level):
@@ -278,6 +225,9 @@ def _notes(runs, finished, groups):
         f"{n} of {of} runs are finished and scored, in {len(groups)} configuration"
         f"{'s, side by side and never pooled' if len(groups) > 1 else ''}."
     ]
+    common = [o for o in _changed(runs[0]) if all(o in run.overrides for run in runs)]
+    if common:
+        notes.append(f"All were asked for {' '.join(common)}.")
     splits = {run.split for run in finished}
     if len(splits) > 1:
         notes.append(
@@ -310,10 +260,6 @@ def _title(run):
 
 def _changed(run):
     return [o for o in run.overrides if not o.startswith(("hydra", "store="))]
-
-
-def _plain(value):
-    return "null" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _tables(study):
