@@ -1,6 +1,7 @@
-"""Compare the configurations of several runs: what varies, who belongs together, what to call each."""
+"""Compare configurations of several runs: what varies, who belongs together, what to call each."""
 
 import json
+
 
 def what_varies(runs):
     """Keys of the configuration that are not the same in all runs that recorded theirs.
@@ -24,6 +25,22 @@ def is_seed(key):
 def is_subjects(key):
     """Whether a key lists subjects."""
     return key.rpartition(".")[2] == "subjects"
+
+
+def twins(runs):
+    """Runs whose scores are an earlier one's, found cached: counted twice they would look like two.
+
+    Returns
+    -------
+    twins : dict of str to str
+        Name of the repetition -> name of the run that it repeats.
+    """
+    first, again = {}, {}
+    for run in (run for run in runs if run.scored_in):
+        if run.scored_in in first:
+            again[run.name] = first[run.scored_in]
+        first.setdefault(run.scored_in, run.name)
+    return again
 
 
 def grouped(runs, choices):
@@ -73,7 +90,7 @@ def run_labels(runs, varying):
             told.append(plain(run.config.get(subjects) or "all subjects"))
         labels[run.name] = ", ".join(told) or run.name
     again = [label for label in labels.values() if list(labels.values()).count(label) > 1]
-    return {n: f"{label} ({n})" if label in again else label for n, label in labels.items()}
+    return {n: f"{label}, {n}" if label in again else label for n, label in labels.items()}
 
 
 def plain(value):

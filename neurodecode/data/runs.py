@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from neurodecode.core.errors import UserError
@@ -39,6 +39,8 @@ class Run:
         Subject -> a name of that person's recordings: equal in two runs of the same ones.
     traced : bool
         Whether `who` was read from the artifacts; without a store, names must do.
+    scored_in : str
+        The artifact that its scores were copied from; "" where not recorded.
     by_fold : bool
         Whether it was scored by folds over runs; its intervals then draw runs, not test stimuli.
     metrics, comparisons : DataFrame or None
@@ -52,6 +54,7 @@ class Run:
     split: str = ""
     who: dict = field(default_factory=dict)
     traced: bool = False
+    scored_in: str = ""
     by_fold: bool = False
     metrics: object = field(default=None, compare=False)
     comparisons: object = field(default=None, compare=False)
@@ -83,7 +86,11 @@ def read_runs(paths, planned=lambda sweep: []):
         for folder in _matches(Path(given).expanduser()):
             for run in _runs_of(folder, planned):
                 found.setdefault(run.folder.resolve() if run.folder else run.name, run)
-    return list(found.values())
+    names = [run.name for run in found.values()]
+    return [
+        replace(run, name=str(run.folder)) if names.count(run.name) > 1 and run.folder else run
+        for run in found.values()
+    ]
 
 
 def is_run(folder):
@@ -152,6 +159,7 @@ def read_run(folder, name):
         split=split if isinstance(split, str) else "",
         who={s: found or s for s, found in who.items()},
         traced=traced,
+        scored_in=_folders(state).get("evaluate") or _folders(state).get("crossvalidate", ""),
         by_fold="crossvalidate" in artifacts,
         metrics=metrics,
         comparisons=comparisons,
@@ -185,8 +193,11 @@ def _config(folder, artifacts):
 
 def _artifacts(state):
     """One artifact of each stage that a run went through; None where the store is not there."""
-    folders = {e["stage"]: Path(e["folder"]) for e in state.get("done", []) if e.get("folder")}
-    return {stage: read_artifact(folder) for stage, folder in folders.items()}
+    return {stage: read_artifact(Path(folder)) for stage, folder in _folders(state).items()}
+
+
+def _folders(state):
+    return {e["stage"]: e["folder"] for e in state.get("done", []) if e.get("folder")}
 
 
 def _recordings(index, subject):

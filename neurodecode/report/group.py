@@ -295,8 +295,8 @@ def _scores(study):
     note = (
         "Mean over runs of each run's score over its subjects; bars and brackets: least and most "
         "of the runs; SD: between runs. They are spread, not confidence: each run's own interval "
-        f"over {study.unit[0]} stands in the full table. n counts {study.unit[1]} of a run. "
-        + _subject_words(study)
+        f"over {study.unit[0]} stands in the full table, and here where there is but one run. "
+        f"n counts {study.unit[1]} of a run. " + _subject_words(study)
     )
     return render("group_tables.html.j2", groups=groups, note=note, chance=True)
 
@@ -336,9 +336,9 @@ def _comparisons(study):
         return None
     note = (
         f"Score of the decoder minus score of the named row on the same {study.unit[1]}: mean over "
-        "runs; bars: least and most of the runs. Below: in how many runs and subjects the 95 % "
-        f"interval over {study.unit[0]} excludes zero in favour of the decoder (a subject counts "
-        "if it does in every run that the subject is in). Blue: in all runs the decoder is ahead. "
-        "Orange: in all runs the other is. Grey: neither."
+        "runs; bars: least and most of the runs, or the interval of a single one. Below: in how "
+        f"many runs and subjects the 95 % interval over {study.unit[0]} excludes zero in favour of "
+        "the decoder (a subject counts if it does in every run that the subject is in). Blue: in "
+        "all runs the decoder is ahead. Orange: in all runs the other is. Grey: neither."
     )
     return render("group_tables.html.j2", groups=groups, note=note, chance=False)

@@ -28,8 +28,7 @@ def score_table(group, palette):
     names, groups = list(group.kinds), []
     scores = group.scores[_largest(group.scores)]
     for family, rows in scores.groupby(_family(scores), sort=False):
-        ends = rows[["mean", "least", "most", "chance"]].to_numpy().ravel()
-        axis = axis_for(ends)
+        axis = axis_for(rows[["mean", "least", "most", "lo", "hi", "chance"]].to_numpy().ravel())
         lines = [
             _score_line(line, names, palette, axis)
             for _, line in rows.groupby(["metric", "space"], sort=False)
@@ -55,29 +54,31 @@ def _score_line(rows, names, palette, axis):
     first = rows.iloc[0]
     by_name = {r.condition: r for r in rows.itertuples()}
     label = metric_label(first["metric"], first["set_size"])
-    marks = [
-        (n, by_name[n].mean, by_name[n].least, by_name[n].most, palette[n])
-        for n in names
-        if n in by_name
-    ]
+    marks = [(n, by_name[n].mean, *_ends(by_name[n]), palette[n]) for n in names if n in by_name]
     levels = [rows["chance_least"].min(), rows["chance_most"].max()]
     digits = 3 if 0 < first["chance"] < 0.1 else 2
-    ends = [number(level, digits) for level in levels]
+    shown = [number(level, digits) for level in levels]
     return {
         "label": label,
         "meaning": metric_words(first["metric"])[2],
         "lower": first["better"] == "lower",
         "plot": interval_plot(marks, axis, chance=first["chance"], what=f"{label}, over runs"),
-        "chance": ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}",
+        "chance": shown[0] if shown[0] == shown[1] else " to ".join(shown),
         "n": number(rows["n"].min()),
         "cells": [_score_cell(by_name.get(name)) for name in names],
     }
 
 
+def _ends(row):
+    """What a bar spans: the range over runs, or the interval of a single one."""
+    return (row.least, row.most) if row.n_runs > 1 else (row.lo, row.hi)
+
+
 def _score_cell(row):
     if row is None:
         return {"value": "–", "interval": "", "p": ""}
-    lines = [f"SD {number(row.sd, 2)} {interval(row.least, row.most)}"] if row.n_runs > 1 else []
+    spread = f"SD {number(row.sd, 2)} {interval(row.least, row.most)}"
+    lines = [spread if row.n_runs > 1 else interval(row.lo, row.hi)]
     lines += _over_subjects(row, number)
     return {"value": number(row.mean, 2), "interval": "\n".join(lines), "p": ""}
 
@@ -126,7 +127,7 @@ def difference_table(group, palette):
     """The paired differences of a group: a line per metric, a column per opponent; see above."""
     names, groups = list(group.differences["b"].unique()), []
     for family, rows in group.differences.groupby(_family(group.differences), sort=False):
-        axis = symmetric_axis(rows[["mean", "least", "most"]].to_numpy().ravel())
+        axis = symmetric_axis(rows[["mean", "least", "most", "lo", "hi"]].to_numpy().ravel())
         lines = [
             _difference_line(group, line, names, palette, axis)
             for _, line in rows.groupby(["metric", "space"], sort=False)
@@ -139,7 +140,7 @@ def _difference_line(group, rows, names, palette, axis):
     first, by_name = rows.iloc[0], {r.b: r for r in rows.itertuples()}
     scores = group.scores[group.scores["metric"] == first["metric"]]
     label = metric_label(first["metric"], scores["set_size"].max())
-    marks = [(r.b, r.mean, r.least, r.most, palette[r.b]) for r in rows.itertuples()]
+    marks = [(r.b, r.mean, *_ends(r), palette[r.b]) for r in rows.itertuples()]
     return {
         "label": label,
         "meaning": metric_words(first["metric"])[2],

@@ -79,8 +79,8 @@ def pool_scores(lines, level=0.95):
     -------
     pooled : DataFrame
         `SCORE`, kind, better, the columns of `between_runs` and `over_subjects`, chance (mean over
-        runs; chance_least and chance_most), n (test rows of a run, the fewest) and values (a list,
-        one per run, in order).
+        runs; chance_least and chance_most), n (test rows of a run, the fewest), values (a list,
+        one per run, in order), and lo, hi: the interval of a single run, NaN of several.
     """
     import pandas as pd
 
@@ -95,6 +95,7 @@ def pool_scores(lines, level=0.95):
             | over_subjects(single["value"], single["who"], level)
             | {"chance": chance.mean(), "chance_least": chance.min(), "chance_most": chance.max()}
             | {"n": int(whole["n"].min()), "values": whole["value"].tolist()}
+            | _own_interval(whole)
         )
     return pd.DataFrame(out)
 
@@ -114,7 +115,7 @@ def pool_differences(lines, level=0.95):
         `DIFFERENCE`, better, the columns of `between_runs` and `over_subjects`; in how many runs
         a is ahead or b is (``runs_a``, ``runs_b``: the run's own interval excludes zero); of how
         many subjects the same is true in every run they are in (``subjects_a``, ``subjects_b``);
-        values (a list, one per run).
+        values, lo and hi as of `pool_scores`.
     """
     import pandas as pd
 
@@ -133,8 +134,15 @@ def pool_differences(lines, level=0.95):
             | {f"runs_{side}": int((whole["winner"] == side).sum()) for side in "ab"}
             | {f"subjects_{side}": int((always == side).sum()) for side in "ab"}
             | {"values": whole["difference"].tolist()}
+            | _own_interval(whole)
         )
     return pd.DataFrame(out)
+
+
+def _own_interval(whole):
+    """The interval of a single run; several have none together."""
+    one = len(whole) == 1
+    return {end: float(whole[end].iloc[0]) if one else np.nan for end in ("lo", "hi")}
 
 
 def winners(lines):

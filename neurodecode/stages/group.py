@@ -18,6 +18,7 @@ from neurodecode.data.configurations import (
     is_subjects,
     plain,
     run_labels,
+    twins,
     what_varies,
 )
 from neurodecode.data.runs import is_sweep, read_runs
@@ -89,15 +90,18 @@ def _out_folder(paths, out):
 def _study(runs, finished, level):
     from neurodecode.report.group import GroupStudy
 
-    varying = what_varies(runs)
-    plumbing = how_to_run(finished)
+    varying, plumbing = what_varies(runs), how_to_run(finished)
+    again = twins(finished)
+    finished = [run for run in finished if run.name not in again]
     choices = [k for k in varying if not (k in plumbing or is_seed(k) or is_subjects(k))]
     labels = run_labels(runs, varying)
     groups = grouped(finished, choices)
     names = group_labels(groups, choices)
     return GroupStudy(
         title=_study_title(finished),
-        members=[_member(run, labels[run.name], _group_of(run, groups, names)) for run in runs],
+        members=[
+            _member(run, labels, _group_of(run, groups, names), again.get(run.name)) for run in runs
+        ],
         problems=[f"{_title(run)} {run.problem}" for run in runs if run.problem],
         notes=_notes(runs, finished, groups),
         varying=[
@@ -204,14 +208,15 @@ def _replication(runs):
     return "disjoint" if len(set().union(*people)) == total else "mixed"
 
 
-def _member(run, label, configuration):
+def _member(run, labels, configuration, repeats):
+    again = f"repeats {labels[repeats]}, counted once" if repeats else ""
     return {
-        "run": label,
+        "run": labels[run.name],
         "folder": str(run.folder) if run.folder else run.name,
         "configuration": configuration or "the same",
         "subjects": ", ".join(s for s in run.who if s != "all") or "–",
         "test set": run.split[:8] or "–",
-        "state": run.problem or "done",
+        "state": run.problem or again or "done",
     }
 
 
@@ -222,7 +227,7 @@ def _group_of(run, groups, names):
 def _notes(runs, finished, groups):
     n, of = len(finished), len(runs)
     notes = [
-        f"{n} of {of} runs are finished and scored, in {len(groups)} configuration"
+        f"{n} of {of} runs are finished, scored and distinct, in {len(groups)} configuration"
         f"{'s, side by side and never pooled' if len(groups) > 1 else ''}."
     ]
     common = [o for o in _changed(runs[0]) if all(o in run.overrides for run in runs)]

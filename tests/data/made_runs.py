@@ -22,6 +22,7 @@ def make_run(
     status="done",
     control=0.02,
     store=None,
+    scored_in=None,
     **config,
 ):
     """Write a run's folder; `model` is its score, or one per subject.
@@ -42,9 +43,11 @@ def make_run(
     compared.to_csv(folder / "comparisons.tsv", sep="\t", index=False, na_rep="n/a")
     write_json(folder / "figures.json", {"split": split})
     done = [{"stage": "index", "each": None, "folder": str(index)}]
+    done += [{"stage": "evaluate", "each": None, "folder": scored_in or str(folder / "scores")}]
     error = "ValueError: it broke" if status == "failed" else None
     write_json(folder / "run.json", {"status": status, "done": done, "error": error})
-    everything = {"seed": seed, "name": "toy", "stages": ["index", "evaluate"]} | config
+    everything = {"seed": seed, "subjects": list(subjects), "name": "toy"} | config
+    everything["stages"] = ["index", "evaluate"]
     hydra = folder / ".hydra"
     hydra.mkdir()
     (hydra / "config.yaml").write_text(yaml.safe_dump(everything))
