@@ -178,7 +178,7 @@ def table(lines, root):
     -------
     text : str
     """
-    heads = ["stage", "subject", "state", "time", "memory", "disk", "where, or guessed from"]
+    heads = ["stage", "subject", "state", "time", "memory", "disk", "where, or from what"]
     rows = [heads, *(_cells(line, root) for line in lines)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = {3, 4, 5}
@@ -196,7 +196,8 @@ def _cells(line, root):
     if line.waits_for:
         state += f", after {', '.join(line.waits_for)}"
     figures = [duration(cost.seconds), space(cost.peak_mib), space(cost.disk_mib)]
-    return [line.stage, line.each or "", state, *figures, cost.basis]
+    basis = cost.basis if cost.seconds is None else f"a guess from {cost.basis}"
+    return [line.stage, line.each or "", state, *figures, basis]
 
 
 def summary(lines, free, n_runs=1):
@@ -225,7 +226,7 @@ def summary(lines, free, n_runs=1):
         f"{where}{sums['n_cached']} of {of} artifacts cached, {sums['n_to_compute']} to compute: "
         f"about {duration(sums['seconds'])}, {space(sums['peak_mib'])} of memory at the peak, "
         f"{space(sums['disk_mib'])} of disk ({space(free)} free){unknown}",
-        "Times, memory and disk are guesses, from what the last column names.",
+        "Times, memory and disk are guesses, from what the last column says.",
     ]
     if any(line.waits_for for line in lines):
         text.append(

@@ -96,7 +96,8 @@ def every_score(group):
     """Every pooled score with each run's own value and interval: heads, rows."""
     own, key = group.metrics[group.metrics["own"]], _score_key
     cells = {
-        (*key(r), r.run): f"{number(r.value, 3)} {interval(r.lo, r.hi)}" for r in own.itertuples()
+        (*key(r), r.run): _unbroken(f"{number(r.value, 3)} {interval(r.lo, r.hi)}")
+        for r in own.itertuples()
     }
     heads = ["metric", "condition", *group.runs, "mean", "SD", "range", "over subjects"]
     heads += ["subjects", "chance"]
@@ -106,7 +107,7 @@ def every_score(group):
         rows.append(
             [metric_label(r.metric, r.set_size), condition_label(r.condition)]
             + [cells.get((*key(r), run), "–") for run in group.runs]
-            + [number(r.mean, 3), number(r.sd, 3), interval(r.least, r.most, 3)]
+            + [number(r.mean, 3), number(r.sd, 3), _unbroken(interval(r.least, r.most, 3))]
             + [_over(r), number(r.n_subjects)]
             + [chance[0] if chance[0] == chance[1] else " to ".join(chance)]
         )
@@ -115,7 +116,12 @@ def every_score(group):
 
 def _over(row, show=number):
     bounds = interval(row.subjects_lo, row.subjects_hi, 3)
-    return f"{show(row.subjects_mean, 3)} {bounds}" if bounds else "–"
+    return _unbroken(f"{show(row.subjects_mean, 3)} {bounds}") if bounds else "–"
+
+
+def _unbroken(text):
+    """Keep a value and its interval on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _score_key(row):
@@ -166,10 +172,8 @@ def _difference_cell(row):
 def every_difference(group):
     """Every pooled difference with each run's own one and its interval: heads, rows."""
     own = group.compared[group.compared["own"]]
-    cells = {
-        (r.metric, r.space, r.a, r.b, r.run): f"{signed(r.difference, 3)} {interval(r.lo, r.hi)}"
-        for r in own.itertuples()
-    }
+    cell = lambda r: _unbroken(f"{signed(r.difference, 3)} {interval(r.lo, r.hi)}")
+    cells = {(r.metric, r.space, r.a, r.b, r.run): cell(r) for r in own.itertuples()}
     heads = ["metric", "minus", *group.runs, "mean", "SD", "range", "over subjects"]
     heads += ["decoder ahead", "other ahead", "subjects ahead"]
     rows = []
@@ -178,7 +182,8 @@ def every_difference(group):
         rows.append(
             [metric_label(r.metric), condition_label(r.b)]
             + [cells.get((*key, run), "–") for run in group.runs]
-            + [signed(r.mean, 3), number(r.sd, 3), interval(r.least, r.most, 3), _over(r, signed)]
+            + [signed(r.mean, 3), number(r.sd, 3)]
+            + [_unbroken(interval(r.least, r.most, 3)), _over(r, signed)]
             + [f"{r.runs_a} of {r.n_runs}", f"{r.runs_b} of {r.n_runs}"]
             + [f"{r.subjects_a} of {r.n_subjects}"]
         )
