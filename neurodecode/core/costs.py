@@ -8,6 +8,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from neurodecode.core.errors import DamagedArtifact, UserError
@@ -85,10 +86,18 @@ class History:
         expected = self._expected().get("subjects")
         if expected:
             return [f"sub-{number:02d}" for number in range(1, expected + 1)]
-        stage = self.stages.get("index")
-        files = stage.external(config) if stage is not None and stage.external else []
-        named = {part for p in files for part in Path(p).parts[:-1] if part.startswith("sub-")}
-        return sorted(named) or ["each subject"]
+        return sorted(self._raw) or ["each subject"]
+
+    @cached_property
+    def _raw(self):
+        """Size (MiB) of each subject's raw files that the index will read, as far as named so."""
+        stage, found = self.stages.get("index"), {}
+        listed = stage.external(self.pipeline.configs["index"]) if stage and stage.external else []
+        for path in map(Path, listed):
+            subject = next((part for part in path.parts[:-1] if part.startswith("sub-")), None)
+            if subject is not None:
+                found[subject] = found.get(subject, 0) + path.stat().st_size / MIB
+        return found
 
     def cost(self, stage, each, config):
         """Guess the cost of an artifact: from the nearest earlier one, else from the demo's."""
@@ -122,6 +131,8 @@ class History:
             size |= _indexed(artifacts["index"], each)
         if each in artifacts.get("preprocess", {}):
             size |= _measured(artifacts["preprocess"][each])
+        if "channels" not in size:  # a first look at a recorded study: its files must do
+            size |= {"raw": self._raw[each]} if self._raw.get(each) else {}
         return size
 
     def _expected(self):
@@ -183,7 +194,8 @@ class History:
         if known is None:
             return Cost()
         n = 1 if stage.each else self.reference["subjects"]
-        theirs = {"trials": n * self.reference["trials"], "channels": self.reference["channels"]}
+        theirs = {name: n * self.reference[name] for name in ("trials", "raw")}
+        theirs["channels"] = self.reference["channels"]
         ratio, word = _ratio(size, theirs, _reads_channels(stage))
         where = self.reference["machine"]
         return Cost(
@@ -197,13 +209,21 @@ class History:
 def _ratio(mine, theirs, with_channels):
     """How much more there is to do, and in words from what that was told."""
     names = ("trials", "channels") if with_channels else ("trials",)
+    if with_channels and "channels" not in mine and "raw" in mine:
+        names = ("raw",)
     known = [n for n in names if mine.get(n) and theirs.get(n)]
-    if "trials" not in known:
+    if not known or known == ["channels"]:
         return 1.0, ", size not known"
     ratio = math.prod(mine[name] / theirs[name] for name in known)
     # Loading libraries and models takes as long for little data: small studies save less.
     scaled = ratio if ratio > 1 else math.sqrt(ratio)
-    return scaled, "" if abs(scaled - 1) < 0.05 else f", × {scaled:.2g} for {' × '.join(known)}"
+    return scaled, "" if abs(
+        scaled - 1
+    ) < 0.05 else f", × {scaled:.3g} for {' × '.join(map(_word, known))}"
+
+
+def _word(name):
+    return "MiB of raw files" if name == "raw" else name
 
 
 def _reads_channels(stage):
@@ -243,10 +263,11 @@ def _measured(artifact):
 
 
 def _together(sizes):
-    """Trials add up over subjects, channels are their mean; what one does not tell is left out."""
+    """Trials and raw files add up, channels are a mean; what one does not tell is left out."""
     out = {}
-    if sizes and all("trials" in s for s in sizes):
-        out["trials"] = sum(s["trials"] for s in sizes)
+    for name in ("trials", "raw"):
+        if sizes and all(name in s for s in sizes):
+            out[name] = sum(s[name] for s in sizes)
     if sizes and all("channels" in s for s in sizes):
         out["channels"] = sum(s["channels"] for s in sizes) / len(sizes)
     return out

@@ -205,6 +205,26 @@ def test_the_shipped_costs_cover_the_demo():
     assert expected == {"subjects": known["subjects"], "trials": known["trials"], "channels": 850}
 
 
+@pytest.mark.parametrize(("n_bytes", "times"), [(400_000_000, 400), (0, None)])
+def test_a_recorded_study_is_measured_by_its_files(store, tmp_path, n_bytes, times):
+    from neurodecode.core.costs import History
+
+    history = History.__new__(History)
+    history.reference = json.loads(REFERENCE.read_text()) | {"raw": 1e6 / 1024**2}
+    path = tmp_path / "sub-01" / "bold.nii"
+    path.parent.mkdir()
+    with open(path, "wb") as file:
+        file.truncate(n_bytes)
+    index = dataclasses.replace(load_stage("index"), external=lambda config: [path])
+    pipeline = Pipeline.__new__(Pipeline)
+    pipeline.stages, pipeline.configs, pipeline.artifacts = [index], {"index": None}, {}
+    history.pipeline, history.stages = pipeline, {"index": index}
+    cost = history._reference_cost(load_stage("preprocess"), "sub-01", history.size("sub-01"))
+    known = history.reference["stages"]["preprocess"]["seconds"]
+    assert cost.seconds == pytest.approx(known * (times or 1))
+    assert ("MiB of raw files" if times else "size not known") in cost.basis
+
+
 def test_durations_and_sizes_are_said_as_people_say_them():
     assert [duration(s) for s in (None, 0.02, 4.21, 80, 600, 7200, 200000)] == [
         "–", "< 0.1 s", "4.2 s", "80 s", "10 min", "2.0 h", "2.3 d",
