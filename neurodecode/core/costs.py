@@ -66,9 +66,9 @@ class History:
     def members(self):
         """The subjects of the run: as indexed, else as asked for, else as far as the study tells.
 
-        Without an index they are those of an earlier one of the same recipe, are counted by the
-        dials of a simulated study or in the names ``sub-…`` of the raw files; else one stands for
-        all.
+        Without an index they are counted by the dials of a simulated study, else in the names
+        ``sub-…`` of the raw files; else they are those of an earlier index of the same recipe; else
+        one stands for all.
         """
         pipeline = self.pipeline
         if "index" in pipeline.artifacts:
@@ -79,14 +79,13 @@ class History:
         return list(pipeline.subjects or self._likely_subjects())
 
     def _likely_subjects(self):
+        expected = self._expected().get("subjects", 0)
+        likely = [f"sub-{number:02d}" for number in range(1, expected + 1)] or sorted(self._raw)
         config = self.pipeline.configs.get("index")
-        for artifact, _ in self.earlier("index") if config is not None else ():
+        for artifact, _ in self.earlier("index") if config is not None and not likely else ():
             if artifact.manifest["config"] == _as_written(keyed_fields(config)):
                 return json.loads((artifact.folder / "subjects.json").read_text(encoding="utf-8"))
-        expected = self._expected().get("subjects")
-        if expected:
-            return [f"sub-{number:02d}" for number in range(1, expected + 1)]
-        return sorted(self._raw) or ["each subject"]
+        return likely or ["each subject"]
 
     @cached_property
     def _raw(self):

@@ -144,6 +144,21 @@ def test_costs_follow_the_size_of_the_study(sized, store, n_subjects, times):
     assert "other settings" in line.cost.basis
 
 
+@pytest.mark.parametrize("n_subjects", [1, 3])
+def test_subjects_to_come_are_counted_by_the_dials_of_the_study(sized, store, n_subjects):
+    run(store)
+    names = [f"sub-{number}" for number in range(5, 5 + n_subjects)]
+    lines = foreseen(store, index={"subjects": names})
+    assert sum(line.stage == "double" for line in lines) == n_subjects
+
+
+def test_without_dials_and_files_an_earlier_index_tells_the_subjects(toys, store):  # noqa: F811
+    artifacts, _ = run(store)
+    (artifacts["index"].folder / "sub-1" / "n.txt").write_text("damaged")
+    found = [line.each for line in foreseen(store) if line.stage == "double"]
+    assert found == ["sub-1", "sub-2"]
+
+
 def size_mib(artifact):
     return sum(f["size"] for f in artifact.files.values()) / 1024**2
 
