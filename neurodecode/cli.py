@@ -1,7 +1,7 @@
 """The command line: `neurodecode run experiment=demo`, and the doors for data.
 
 Exit codes: 0 done; 1 an error nobody foresaw; 2 a mistake in the command, the configuration or the
-data; 130 interrupted.
+data; 3 a group report was written, but runs are missing from it; 130 interrupted.
 """
 
 import argparse
@@ -17,7 +17,18 @@ neurodecode run experiment=retrieval recipe.root=DIR recipe.task=NAME
 neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
                                                  any key of the configuration, by name
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
+neurodecode run --dry experiment=demo            what is cached, what will be computed, and its cost
 neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other"""
+
+
+DRY = "--dry"
+REPORT = """\
+writes group_report.html, group_metrics.tsv, group_comparisons.tsv and group.json. Runs of equal
+configuration are pooled over seeds and subjects, different ones stand side by side. Exit code 3:
+written, but a run failed, is unfinished or never began.
+
+neurodecode report runs/demo/sweep_2026-01-31_12-00-00
+neurodecode report 'runs/demo/2026-*' --out together"""
 
 
 def main(argv=None):
@@ -25,7 +36,7 @@ def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv):
-        return run(argv[1:])
+        return dry_run(argv[1:]) if DRY in argv else run(argv[1:])
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     return guarded(lambda: arguments.action(arguments))
@@ -45,13 +56,58 @@ def _parser():
     )
     run_parser = add("run", "run an experiment: from recordings to a report")
     run_parser.epilog = f"{USAGE}\n\nexperiments: {', '.join(experiments())}"
+    run_parser.add_argument(
+        DRY, action="store_true", help="say what is cached and what the rest will cost; run nothing"
+    )
     run_parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     for name, text in {
         "fetch": "download a public data set as BIDS",
         "import": "turn files you have into BIDS",
     }.items():
         _data_parser(add(name, text), name)
+    report = add("report", "report several runs together, over subjects and seeds")
+    report.epilog = REPORT
+    report.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run or of a sweep")
+    report.add_argument(
+        "--out", type=Path, help="folder of the report; by default the sweep's, else this one"
+    )
+    report.set_defaults(action=_report_runs)
     return parser
+
+
+def _report_runs(arguments):
+    from neurodecode.stages.group import group_report
+
+    made = group_report(arguments.runs, arguments.out, planned_jobs)
+    print(f"{made.sentence}\nreport: {made.page}")
+    return 0 if made.complete else 3
+
+
+def planned_jobs(sweep):
+    """Return the overrides of every job that a sweep was to run, from its ``multirun.yaml``.
+
+    Empty where there is no such file, or where another sweeper than Hydra's own chose the jobs.
+    """
+    import itertools
+
+    import yaml
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    file = Path(sweep) / "multirun.yaml"
+    if not file.is_file():
+        return []
+    hydra = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
+    if not hydra["sweeper"]["_target_"].endswith(".BasicSweeper") or hydra["sweeper"].get("params"):
+        return []
+    choices = []
+    for override in OverridesParser.create().parse_overrides(hydra["overrides"]["task"]):
+        key = override.get_key_element()
+        swept = override.is_sweep_override()
+        if swept and not override.is_discrete_sweep():
+            return []
+        given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        choices.append([f"{key}={value}" for value in given])
+    return [list(job) for job in itertools.product(*choices)]
 
 
 def _data_parser(parser, verb):
@@ -96,6 +152,43 @@ def experiments():
 
 def run(overrides):
     """Compose the configuration with Hydra and run the pipeline; return the exit code."""
+    return _composed(overrides, lambda config: run_composed(config, _output_folder()))
+
+
+def dry_run(overrides):
+    """Compose the configuration, or those of a sweep, and print what running it would take."""
+    import tempfile
+
+    told = []
+    with tempfile.TemporaryDirectory() as folder:  # Hydra wants one; nothing of it is kept
+        away = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "hydra/launcher=basic"]
+        given = [o for o in overrides if o != DRY]
+        code = _composed([*given, *away], lambda config: told.append(foresee(config)))
+    if len(told) > 1:
+        from neurodecode.core.forecast import free_mib, summary
+
+        every, roots = [line for lines, _ in told for line in lines], {r for _, r in told}
+        print("\n".join(summary(every, min(map(free_mib, roots)), len(told))))
+    return code
+
+
+def foresee(config):
+    """Print the forecast of one composed configuration; return its lines and the store's folder."""
+    from neurodecode.core.forecast import forecast, free_mib, summary, table
+    from neurodecode.core.runner import Pipeline, Store
+
+    config, hardware = _on_this_machine(config)
+    store = Store.looked_at(config["store"])
+    lines = forecast(Pipeline(config, store, hardware))
+    on = f"{hardware['device']}, {hardware['threads']} threads"
+    print(f"dry run: {config['name']} on {on}; store {store.root}; nothing is run or written\n")
+    print(table(lines, store.root) + "\n")
+    print("\n".join(summary(lines, free_mib(store.root))) + "\n")
+    return lines, store.root
+
+
+def _composed(overrides, action):
+    """Compose with Hydra, call the action with each configuration; return the worst exit code."""
     import hydra
     from omegaconf import OmegaConf
 
@@ -106,7 +199,7 @@ def run(overrides):
         # interpolations into hydra's own node resolve only here
         config = OmegaConf.to_container(composed, resolve=True)
         folder = _output_folder()
-        codes.append(guarded(lambda: run_composed(config, folder), folder))
+        codes.append(guarded(lambda: action(config), folder))
 
     # No experiment is what there is without one; Hydra takes null in the file only.
     sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
@@ -126,32 +219,35 @@ def _output_folder():
 
 def run_composed(config, run_folder):
     """Run one composed configuration; products and ``run.json`` go to `run_folder`."""
-    from neurodecode.core.checks import typed
-    from neurodecode.core.composing import check_given, check_read
-
-    stages = {p.stem for p in (conf_folder() / "stage").glob("*.yaml")}
-    check_read(config, stages)
-    check_given({stage: config.get(stage) or {} for stage in config["stages"]})
-    typed(config.get("subjects"), list[str] | None, "subjects")
-    threads = resolve_threads(config["threads"])
-    limit_threads(threads)
-    device = resolve_device(config["device"])
+    config, hardware = _on_this_machine(config)
     from neurodecode.core.runner import Pipeline, Store
 
-    config = _with_device(config, config["device"], device)
-    hardware = {"device": device, "threads": threads}
     log = logging.getLogger("neurodecode")
     report = run_folder / "report.html"
     report.unlink(missing_ok=True)  # of an earlier run in the same folder
     log.info(
         "neurodecode: %s on %s, %d threads; store %s",
         config["name"],
-        device,
-        threads,
+        hardware["device"],
+        hardware["threads"],
         config["store"],
     )
     Pipeline(config, Store(config["store"]), hardware, run_folder).run()
     log.info("report: %s", report if report.exists() else f"none asked for; see {run_folder}")
+
+
+def _on_this_machine(config):
+    """Check the top, hold to the threads, find the device; return (config, what enters keys)."""
+    from neurodecode.core.checks import typed
+    from neurodecode.core.composing import check_given, check_read
+
+    check_read(config, {p.stem for p in (conf_folder() / "stage").glob("*.yaml")})
+    check_given({stage: config.get(stage) or {} for stage in config["stages"]})
+    typed(config.get("subjects"), list[str] | None, "subjects")
+    threads = resolve_threads(config["threads"])
+    limit_threads(threads)
+    device = resolve_device(config["device"])
+    return _with_device(config, config["device"], device), {"device": device, "threads": threads}
 
 
 def resolve_threads(threads):
@@ -204,7 +300,7 @@ def _with_device(node, before, after):
 
 
 def guarded(action, folder="."):
-    """Run an action; turn foreseen mistakes into one message and an exit code.
+    """Run an action; return its exit code, and turn foreseen mistakes into a message and a code.
 
     Parameters
     ----------
@@ -217,7 +313,7 @@ def guarded(action, folder="."):
 
     debug = os.environ.get("NEURODECODE_DEBUG")
     try:
-        action()
+        code = action()
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130
@@ -230,7 +326,7 @@ def guarded(action, folder="."):
         print(f"{name}: {error}", file=sys.stderr)
         print("(NEURODECODE_DEBUG=1 shows where it came from)", file=sys.stderr)
         return 2 if foreseen else 1
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

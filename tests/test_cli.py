@@ -1,11 +1,16 @@
 """What the top of the configuration says reaches the pipeline: where, on what, with how many."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from neurodecode import cli
 from neurodecode.core import runner
+from tests.data.made_runs import make_run
 
 CONFIG = {
     "name": "toy",
@@ -111,3 +116,67 @@ def test_every_example_of_the_help_composes():
         for words in (e for e in examples if e[:1] == ["neurodecode"]):
             given = [w for w in words[2:] if "=" in w and w != "seed=0,1,2"]
             assert compose("config", overrides=given).stages
+
+
+def neurodecode(*words, cwd):
+    code = "import sys; from neurodecode.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *words]
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def test_a_dry_sweep_prints_every_job_and_leaves_nothing(tmp_path):
+    done = neurodecode("run", "-m", "--dry", "experiment=demo", "seed=0,1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("dry run: demo on") == 2
+    assert "2 runs, what they share counted once: 0 of 34 artifacts cached" in done.stdout
+    assert "reconstruct  sub-03   to compute, after simulate" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_names_mistakes_as_the_run_would(tmp_path):
+    words = ("experiment=retrieval", "recipe.root=/nowhere")
+    dry = neurodecode("run", *words, "--dry", cwd=tmp_path)
+    assert dry.returncode == 2 and "recipe.root=/nowhere is not a folder" in dry.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def sweep_of(folder, *overrides):
+    """The multirun.yaml of a sweep, as far as it says what was to run."""
+    sweeper = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
+    node = {"sweeper": sweeper | {"params": None}, "overrides": {"task": list(overrides)}}
+    (folder / "multirun.yaml").write_text(yaml.safe_dump({"hydra": node}))
+    return folder
+
+
+def test_the_jobs_of_a_sweep_are_those_that_hydra_makes(tmp_path):
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = ["experiment=demo", "seed=0,1,2", "aligner=ridge,procrustes", "subjects=[a,b],[c]"]
+    parsed = OverridesParser.create().parse_overrides(given)
+    hydras = [list(job) for job in BasicSweeper.split_arguments(parsed, None)[0]]
+    assert cli.planned_jobs(sweep_of(tmp_path, *given)) == hydras and len(hydras) == 12
+    assert cli.planned_jobs(tmp_path / "no_sweep") == []
+
+
+def test_the_exit_code_says_whether_the_group_is_complete(tmp_path, capsys):
+    for seed in (0, 1):
+        make_run(tmp_path / "sweep" / str(seed), seed=seed, store=tmp_path / f"store_{seed}")
+    command = ["report", str(tmp_path / "sweep")]
+    sweep_of(tmp_path / "sweep", "seed=0,1")
+    assert cli.main(command) == 0
+    assert str(tmp_path / "sweep" / "group_report.html") in capsys.readouterr().out
+    sweep_of(tmp_path / "sweep", "seed=0,1,2")
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 3
+    assert "seed=2) never began" in (tmp_path / "out" / "group_report.html").read_text()
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "is no run: expected a folder with run.json" in capsys.readouterr().err
+
+
+def test_without_a_sweep_the_report_lies_here(tmp_path, monkeypatch):
+    make_run(tmp_path / "run")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "here" / "group.json").is_file()

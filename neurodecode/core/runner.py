@@ -111,19 +111,31 @@ class Pipeline:
                     self._run_stage(before)
         raise UserError(f"{stage.name}: its inputs were damaged {HEALINGS} times: check the disk")
 
-    def _make(self, stage, each):
+    def place(self, stage, each):
+        """Say where an artifact lies, or would lie, once its inputs are in ``self.artifacts``.
+
+        Returns
+        -------
+        place : (str, str, str)
+            Stage, key and digest of the code, as :class:`Store` asks for them.
+        inputs : dict
+            What entered the key of the inputs: digests of their bytes.
+        """
         config, code = self.configs[stage.name], self.code[stage.name]
         inputs = {n.stage: self._input_digest(n, each) for n in _present(stage, self.artifacts)}
         if stage.external is not None:
             inputs["external"] = digest(self.raw.of(stage.external(config)))
         name = stage.name if each is None else f"{stage.name}/{each}"
-        place = (stage.name, stage_key(name, config, inputs, self.hardware), digest(code))
+        return (stage.name, stage_key(name, config, inputs, self.hardware), digest(code)), inputs
+
+    def _make(self, stage, each):
+        place, inputs = self.place(stage, each)
         found = self.store.find(*place)
         if found is None:
             found = self._compute_once(stage, each, place, inputs)
         else:
             self._tell(stage, each, "cached", found)
-        self.records[stage.name, each] = _read_record(found.folder)
+        self.records[stage.name, each] = read_record(found.folder)
         return found
 
     def _input_digest(self, need, each):
@@ -181,7 +193,7 @@ class Pipeline:
         }
 
     def _tell(self, stage, each, state, artifact):
-        record = _read_record(artifact.folder)
+        record = read_record(artifact.folder)
         after = "" if state == "cached" else f"  {record.get('seconds', 0):.1f} s"
         log.info(
             "%s %s  %s%s", "·" if state == "cached" else "✓", _label(stage, each), state, after
@@ -268,7 +280,8 @@ def _record_path(folder):
     return folder.with_suffix(".record.json")
 
 
-def _read_record(folder):
+def read_record(folder):
+    """Return how an artifact was made (seconds, peak_mib, host, test openings); may be empty."""
     import json
 
     try:

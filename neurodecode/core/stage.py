@@ -37,6 +37,7 @@ class Stage:
     external: Callable | None
     applies: Callable
     module: str
+    expects: Callable | None = None
 
     def __call__(self, config, inputs, out):
         return self.run(config, inputs, out)
@@ -52,6 +53,7 @@ def stage(
     opens_test=False,
     external=None,
     applies=lambda config: True,
+    expects=None,
 ):
     """Declare the function below to be a stage of the pipeline.
 
@@ -74,12 +76,15 @@ def stage(
         Files or folders outside the store whose bytes enter the key.
     applies : callable (config) -> bool
         Whether there is anything to do; if not, the stage is left out of the run.
+    expects : callable (config) -> dict, optional
+        How large the study will be, where the configuration tells: ``subjects`` (their number),
+        ``trials`` and ``channels`` (of one subject). Only forecasts ask for it.
     """
 
     def declare(run):
         needs = tuple(Need.parse(i) for i in inputs)
         flags = (each, tuple(sealed), opens_test, external, applies)
-        return Stage(name, run, config, needs, *flags, run.__module__)
+        return Stage(name, run, config, needs, *flags, run.__module__, expects)
 
     return declare
 

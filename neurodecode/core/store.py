@@ -62,6 +62,15 @@ class Artifact:
         return all(p.is_file() and p.stat().st_size == size for p, size in paths)
 
 
+def read_artifact(folder):
+    """Return the artifact that a folder's manifest describes, or None where there is none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return Artifact(folder, manifest)
+
+
 def _below(files, name):
     return [n for n in files if n.startswith(name.rstrip("/") + "/")]
 
@@ -101,22 +110,30 @@ class Store:
         except OSError as error:
             raise UserError(f"cannot write in the store {self.root}: {error.strerror}") from error
 
+    @classmethod
+    def looked_at(cls, root):
+        """A store that is only read: nothing is made, not even the folder."""
+        if not str(root or ""):
+            raise UserError("store is empty: name the folder that keeps artifacts, store=DIR")
+        store = cls.__new__(cls)
+        store.root = Path(root).expanduser().absolute()
+        return store
+
     def folder(self, stage, key, code):
         """Return where an artifact lies, or would lie."""
         return self.root / stage / key[:20] / code[:12]
 
     def find(self, stage, key, code):
         """Return the whole artifact at this place, or None; what is not whole is cleared away."""
-        folder = self.folder(stage, key, code)
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            manifest = None
-        if manifest is not None and Artifact(folder, manifest).looks_whole():
-            return Artifact(folder, manifest)
-        if folder.exists():
+        found, folder = self.look(stage, key, code), self.folder(stage, key, code)
+        if found is None and folder.exists():
             self.discard(folder)
-        return None
+        return found
+
+    def look(self, stage, key, code):
+        """Return the whole artifact at this place, or None, and change nothing."""
+        found = read_artifact(self.folder(stage, key, code))
+        return found if found is not None and found.looks_whole() else None
 
     def siblings(self, stage, key, code):
         """Return the manifests of the same key made by other code."""
@@ -214,22 +231,36 @@ class RawDigests:
         -------
         digests : dict of str to str
         """
-        out, before = {}, len(self.known)
-        for place, root in enumerate(map(Path, paths)):
-            below = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
-            base = root if root.is_dir() else root.parent
-            out |= {f"{place}/{p.relative_to(base).as_posix()}": self.one(p) for p in below}
+        before = len(self.known)
+        out = {name: self.one(path) for name, path in named_files(paths)}
         if len(self.known) != before:
             write_json(self.path, self.known)
         return out
+
+    def unread(self, paths):
+        """List the files, of those that `of` would digest, whose digests are not remembered."""
+        return [p for _, p in named_files(paths) if _state(p) not in self.known]
 
     def one(self, path):
         """Return the sha256 of one file, or of all that lies below a folder."""
         path = Path(path)
         if path.is_dir():
             return digest(self.of([path]))
-        stat = path.stat()
-        state = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
+        state = _state(path)
         if state not in self.known:
             self.known[state] = file_digest(path)
         return self.known[state]
+
+
+def named_files(paths):
+    """Yield (place in the list and name below it, file) of files and of all files in folders."""
+    for place, root in enumerate(map(Path, paths)):
+        below = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+        base = root if root.is_dir() else root.parent
+        yield from ((f"{place}/{p.relative_to(base).as_posix()}", p) for p in below)
+
+
+def _state(path):
+    path = Path(path)
+    stat = path.stat()
+    return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"

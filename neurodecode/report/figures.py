@@ -80,6 +80,60 @@ def scores(rows, subjects, colours):
     return figure
 
 
+def group_scores(rows, labels, colours):
+    """Draw one metric of several runs: a row per subject, a dot and interval per run.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        label, run, condition, value, lo, hi, chance; a label met in several runs also gets its
+        mean, as a larger dot.
+    labels : list of str
+        From top to bottom.
+    colours : dict
+        Condition -> colour.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    names = list(rows["condition"].unique())
+    place = {label: y for y, label in enumerate(labels)}
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.9, 0.5 + 0.46 * len(labels)), layout="constrained")
+        axes = figure.subplots()
+        for i, name in enumerate(names):
+            shift = 0.7 * ((i + 0.5) / len(names) - 0.5)
+            for label, mine in rows[rows["condition"] == name].groupby("label", sort=False):
+                y = place[label] + shift
+                _runs_of_one(axes, mine, y, colours[name], 0.7 / len(names))
+        for label, mine in rows.groupby("label", sort=False):
+            ends = place[label] - 0.5, place[label] + 0.5
+            dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
+            axes.vlines(mine["chance"].mean(), *ends, **dashed)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        if rows[["value", "lo"]].min(axis=None) >= 0 and rows[["value", "hi"]].max(axis=None) <= 1:
+            axes.set_xlim(0, 1.02)
+    return figure
+
+
+def _runs_of_one(axes, rows, y, colour, height):
+    """A subject's runs close together, each with its interval; the mean on top of them."""
+    many = len(rows) > 1
+    spread = y + 0.6 * height * (np.linspace(-0.5, 0.5, len(rows)) if many else np.zeros(1))
+    faint = 0.45 if many else 1.0
+    axes.hlines(spread, rows["lo"], rows["hi"], color=colour, linewidth=0.9, alpha=faint)
+    axes.scatter(rows["value"], spread, s=7, color=colour, alpha=faint, linewidths=0, zorder=2)
+    if many:
+        axes.scatter([rows["value"].mean()], [y], s=24, color=colour, linewidths=0, zorder=3)
+
+
 def learning_curve(history):
     """Draw one quantity over epochs, a line per split.
 

@@ -1,5 +1,6 @@
 """Simulate: make a study with known truth and write it as a BIDS data set."""
 
+import importlib
 from dataclasses import dataclass
 
 from neurodecode.core.build import build
@@ -15,7 +16,20 @@ class SimulateConfig:
     `neurodecode.world.study.simulate_study` does, whose `about` are lines for the log."""
 
 
-@stage("simulate", config=SimulateConfig, applies=lambda config: config.study is not None)
+def expected_size(config):
+    """How large the study will be, from ``study_size`` in the module of its target; or ``{}``."""
+    dials = {k: v for k, v in config.study.items() if k != "_target_"}
+    module = importlib.import_module(config.study["_target_"].rpartition(".")[0])
+    tell = getattr(module, "study_size", None)
+    return tell(**dials) if tell else {}
+
+
+@stage(
+    "simulate",
+    config=SimulateConfig,
+    applies=lambda config: config.study is not None,
+    expects=expected_size,
+)
 def run(config, inputs, out):
     """Make a study with known truth and write it as BIDS."""
     summary = build(config.study, folder=out.path("bids"))

@@ -5,6 +5,7 @@ pipeline reads, and `truth` (receptive fields, hemodynamics, noise-free response
 does.
 """
 
+import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -141,6 +142,20 @@ def simulate_study(
     summary = {"snr": snr, "signal": signal, "subjects": subjects}
     files.write_json(folder / "derivatives/truth/study.json", {"dials": asdict(dials), **summary})
     return summary | {"about": describe(summary, "n_voxels")}
+
+
+def study_size(**dials) -> dict:
+    """Tell how large the study of these dials (as of `simulate_study`) will be, before it is made.
+
+    Returns
+    -------
+    size : dict
+        ``subjects`` (their number), ``trials`` and ``channels`` (voxels) of one subject.
+    """
+    known = {k: p.default for k, p in inspect.signature(simulate_study).parameters.items()} | dials
+    shown = known["n_train"] + 2 * known["n_repeated_train"]
+    trials = shown + known["n_test"] * known["test_repeats"]
+    return {"subjects": known["n_subjects"], "trials": trials, "channels": known["n_voxels"]}
 
 
 def make_stimuli(n_train: int, n_test: int, rng: np.random.Generator) -> pd.DataFrame:
