@@ -17,7 +17,7 @@ from neurodecode.world.brain import Subject
 
 LINE_HZ = 50.0
 RISE_S, FALL_S = 0.08, 0.1  # of a transient
-SHEET_S = {"early": -0.02, "silent": 0.0, "high": 0.02}  # peaks, relative to each other
+SHEET_S = {"early": -0.012, "silent": 0.0, "high": 0.012}  # peaks, relative to each other
 SCATTER_S = 0.01  # of the peaks within a sheet
 SPAN_S = 0.7  # after which every response is over
 

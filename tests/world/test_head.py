@@ -48,7 +48,7 @@ def test_neighbours_stay_neighbours_and_sides_stay_sides(subject, laid):
     assert (np.sign(before[:, 0]) == np.sign(after[:, 0]))[clear[:, 0]].all()
     early, high = (after[subject.roi == name, 1] for name in ("early", "high"))
     assert np.percentile(early, 95) < np.percentile(high, 5)  # the early sheet lies behind
-    assert early.min() < -0.07
+    assert early.min() < -0.065  # and reaches the occipital pole
 
 
 def test_normals_point_out_on_gyri_and_along_the_skull_in_sulci(laid):
