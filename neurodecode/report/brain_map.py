@@ -39,7 +39,7 @@ def brain_map(mask, values, cmap="viridis"):
             "draw with the mask that preprocess wrote"
         )
     cuts = _cuts_mm(inside, mask.affine)
-    low, high = _range(values)
+    low, high = span(values)
     panel = 0.95 if len(cuts) > 2 else 1.9
     width = panel * len(cuts) + 0.75
     figure = Figure(figsize=(width, 1.4))
@@ -62,7 +62,7 @@ def brain_map(mask, values, cmap="viridis"):
     outline = nibabel.Nifti1Image(inside.astype(np.uint8), mask.affine)
     display.add_contours(outline, levels=[0.5], colors="0.5", linewidths=0.4)
     _write_heights(figure, display, cuts)
-    _draw_scale(figure, low, high, cmap)
+    draw_scale(figure, low, high, cmap)
     return figure
 
 
@@ -73,7 +73,7 @@ def _volume(inside, values):
     return volume
 
 
-def _range(values):
+def span(values):
     """The colour scale: 1st to 99th percentile, so that one voxel does not bleach the others."""
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [1, 99]) if len(finite) else (0.0, 1.0)
@@ -88,7 +88,8 @@ def _write_heights(figure, display, cuts):
         figure.text(middle, 0.02, text.replace("-", "−"), fontsize=9, color="0.3", ha="center")
 
 
-def _draw_scale(figure, low, high, cmap):
+def draw_scale(figure, low, high, cmap):
+    """Draw the colour scale at the right edge of a figure."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 

@@ -20,6 +20,7 @@ from neurodecode.report.figures import as_png, as_svg, learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
 from neurodecode.report.pictures import png_uri, svg_uri
+from neurodecode.report.surface_map import is_drawable, surface_map
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -32,8 +33,8 @@ from neurodecode.report.words import condition_colours, condition_label, metric_
 GLANCE = 6  # metrics shown at a glance
 QUALITY = {  # figures of qc.json, and what they are called
     "subject": "subject",
-    "n_channels": "voxels",
-    "n_constant_channels": "constant voxels",
+    "n_channels": "{channels}",
+    "n_constant_channels": "constant {channels}",
     "n_trials": "trials",
     "n_runs": "runs",
     "repeat_correlation": "repeat correlation",
@@ -41,9 +42,12 @@ QUALITY = {  # figures of qc.json, and what they are called
     "n_repeated": "repeated stimuli",
     "fit_rows": "measured on",
     "tsnr": "tSNR",
+    "n_scrubbed_volumes": "scrubbed volumes",
     "moved_mm": "moved (mm a volume)",
 }
 RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
+IN_VOLUME = "Axial slices of the analysed mask, left is left.", "voxel", "white voxels"
+ON_SURFACE = "The inflated cortex, four views.", "vertex", "bare vertices"
 CURVES = 9  # learning curves shown
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
@@ -126,14 +130,21 @@ def training(study):
 
 
 def brain(study):
-    """Where the signal lies: reliability and ridge weights per voxel."""
-    maps = [m for s in subjects(study.inputs) for m in _brain_maps(study, s)]
-    if not maps:
+    """Where the signal lies: reliability and ridge weights per voxel or vertex."""
+    named = subjects(study.inputs)
+    surfaces = [about for about in (_surface(study, s) for s in named) if about]
+    maps = [m for s in named for m in _brain_maps(study, s)]
+    if not maps and not surfaces:
         return None
+    if not maps:
+        spaces = ", ".join(sorted({about["space"] or "unnamed" for about, _ in surfaces}))
+        text = f"Nothing is drawn: the mesh of the surface space {spaces} is not at hand."
+        return render("figure.html.j2", figures=[], text=text, layout="figures")
+    where, channel, unused = ON_SURFACE if surfaces else IN_VOLUME
     text = (
-        "Axial slices of the analysed mask, left is left. Colour scale: 1st to 99th percentile. "
+        f"{where} Colour scale: 1st to 99th percentile. "
         "Repeat correlation is measured on training trials only. The ridge weights' norm is taken "
-        "over all targets, per standardised voxel; white voxels were not selected."
+        f"over all targets, per standardised {channel}; {unused} were not selected."
     )
     return render("figure.html.j2", figures=maps, text=text, layout="figures")
 
@@ -146,13 +157,17 @@ def quality(study):
     flat = [{"subject": s} | _flat(qc) for s, qc in found.items() if qc]
     if not flat:
         return None
+    words = {row.pop("channels", "voxels") for row in flat}
+    channels = words.pop() if len(words) == 1 else "channels"
     frame = pd.DataFrame(flat)
+    named = {key: text.format(channels=channels) for key, text in QUALITY.items()}
     others = {c: c for c in frame.columns if c not in QUALITY}
-    heads, rows = plain_table(frame, QUALITY | others)
+    heads, rows = plain_table(frame, named | others)
     text = (
-        "Repeat correlation: of single responses to the same stimulus, averaged over voxels. "
-        "tSNR: median over voxels of mean over standard deviation in time."
+        f"Repeat correlation: of single responses to the same stimulus, averaged over {channels}."
     )
+    if "tsnr" in frame:
+        text += f" tSNR: median over {channels} of mean over standard deviation in time."
     return render("table.html.j2", heads=heads, rows=rows, text=text)
 
 
@@ -232,22 +247,37 @@ def _ranked(study, made, originals):
 
 
 def _brain_maps(study, subject):
-    import nibabel
-
-    path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
-    if path is None:
-        return []
-    mask, out = nibabel.load(path), []
-    for word, cmap, values in _per_voxel(study, subject):
+    draw, out = _drawer(study, subject), []
+    for word, cmap, values in _per_channel(study, subject) if draw else ():
         title = f"{subject}: {word}"
         name = f"brain_{subject}_{word.replace(' ', '_')}"
-        svg = _keep_map(study, name, brain_map(mask, values, cmap))
+        svg = _keep_map(study, name, draw(values, cmap))
         out.append({"svg": svg, "alt": f"brain map, {title}", "title": title})
     return out
 
 
-def _per_voxel(study, subject):
-    """(what, colours, values) of every map there is: one value per voxel, NaN where unused."""
+def _drawer(study, subject):
+    """How values of a subject's channels are drawn, (values, cmap) -> figure; None: not at all."""
+    import nibabel
+
+    path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
+    if path is not None:
+        mask = nibabel.load(path)
+        return lambda values, cmap: brain_map(mask, values, cmap)
+    about, where = _surface(study, subject) or ({"space": ""}, None)
+    if where is None or not is_drawable(about["space"], where):
+        return None
+    return lambda values, cmap: surface_map(about["space"], where, values, cmap)
+
+
+def _surface(study, subject):
+    """surface.json and vertices.tsv of a subject, or None where channels lie on no surface."""
+    about = document(study.inputs, "preprocess", "space/surface.json", subject)
+    return about and (about, table(study.inputs, "preprocess", "space/vertices.tsv", subject))
+
+
+def _per_channel(study, subject):
+    """(what, colours, values) of every map there is: one value a channel, NaN where unused."""
     channels = tensors(study.inputs, "align", "channels.safetensors") or {}
     reliability = channels.get(f"{subject}/reliability")
     if reliability is None:

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from neurodecode.report.brain_map import _cuts_mm, _range, _volume, brain_map
+from neurodecode.report.brain_map import _cuts_mm, _volume, brain_map, span
 
 AFFINE = np.array([[3.0, 0, 0, -30], [0, 3, 0, -40], [0, 0, 4, -10], [0, 0, 0, 1]])
 
@@ -41,7 +41,7 @@ def test_slices_are_named_by_their_height_in_mm():
 
 def test_one_voxel_does_not_bleach_the_others():
     values = np.r_[np.linspace(0, 1, 500), 100.0, np.nan]
-    assert _range(values)[1] < 2
+    assert span(values)[1] < 2
 
 
 def test_another_mask_is_refused():

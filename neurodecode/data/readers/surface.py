@@ -147,8 +147,8 @@ def refuse_smoothing(smoothing_fwhm_mm, path):
     if smoothing_fwhm_mm:
         raise ValueError(
             f"preprocess.method.smoothing_fwhm_mm={smoothing_fwhm_mm:g} smooths volumes, and "
-            f"{path} lies on a surface: set it to null, and smooth the files beforehand (wb_command "
-            "-cifti-smoothing, mris_fwhm) if you want to"
+            f"{path} lies on a surface: set it to null, and smooth the files beforehand "
+            "(wb_command -cifti-smoothing, mris_fwhm) if you want to"
         )
 
 
