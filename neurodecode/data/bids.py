@@ -194,7 +194,7 @@ def _run(recipe, root, derived, pool, subject, parts):
         own |= _region(pool, parts, name, pattern)
     for suffix, extension in ABOUT_SENSORS.items():
         own[suffix] = (inherited(root, signal, suffix, extension) or [None])[-1]
-    surfaces = [f for f in parts if "hemi" in f.entities]
+    surfaces = sorted((f for f in parts if "hemi" in f.entities), key=lambda f: f.entities["hemi"])
     continued = [] if surfaces else more
     for number, path in enumerate(_belonging(signal) + [f.path for f in continued], 1):
         own[f"part/{number}"] = path

@@ -89,10 +89,10 @@ def open_image(path, what="NIfTI"):
             f"{path} is empty: the data set came without its signal files "
             "(fetch them, for instance by datalad get)"
         )
-    broken = (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error, ExpatError)
+    formats = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
     try:
         return nibabel.load(path)
-    except (*broken, ValueError) as error:
+    except (*formats, ExpatError, EOFError, OSError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} is no readable {what} file ({error}): fetch it again") from None
 
 
