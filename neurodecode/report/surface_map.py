@@ -64,6 +64,7 @@ def surface_map(space, where, values, cmap="viridis"):
             figure=figure,
             colorbar=False,
             engine="matplotlib",
+            avg_method=mean_of_known,
         )
         text = f"{SIDES[hemisphere]}, {view}"
         figure.text(place[0] + place[2] / 2, 0.02, text, fontsize=9, color="0.3", ha="center")
@@ -75,6 +76,12 @@ def is_drawable(space, where):
     """Say whether the mesh of these vertices is at hand."""
     on = where[where["hemisphere"].isin(list(SIDES))]
     return space in MESHES and len(on) > 0 and on["vertex"].max() < MESHES[space]
+
+
+def mean_of_known(corners):
+    """Mean of a triangle's corners that have a value: a lone vertex colours all it touches."""
+    known = corners[np.isfinite(corners)]
+    return known.mean() if len(known) else np.nan
 
 
 def on_mesh(space, where, values, hemisphere):

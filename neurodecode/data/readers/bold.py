@@ -40,18 +40,20 @@ class Voxels:
     mask : Nifti1Image
     smoothing_fwhm_mm : float, optional
         Gaussian smoothing in space, in mm.
+    mask_name : str
+        What messages call the mask.
     """
 
     channels = "voxels"
 
-    def __init__(self, mask, smoothing_fwhm_mm=None):
-        self.mask, self.smoothing_fwhm_mm = mask, smoothing_fwhm_mm
+    def __init__(self, mask, smoothing_fwhm_mm=None, mask_name="the mask"):
+        self.mask, self.mask_name, self.smoothing_fwhm_mm = mask, mask_name, smoothing_fwhm_mm
         self.n_channels = int((np.asarray(mask.dataobj) > 0).sum())
 
     def read(self, paths):
         """Read the signal of one run; see `read_run`."""
         (path,) = paths.values()
-        return read_run(path, self.mask, self.smoothing_fwhm_mm)
+        return read_run(path, self.mask, self.smoothing_fwhm_mm, self.mask_name)
 
     def region(self, path, part=""):
         """Return the voxels of a region's mask; see `region_channels`."""
@@ -73,7 +75,10 @@ def open_grid(files, smoothing_fwhm_mm=None):
     """
     paths = list(dict.fromkeys(files.loc[files["kind"] == "mask", "file"]))
     signals = files.loc[files["kind"] == "signal", "file"]
-    return Voxels(read_mask(paths) if paths else guess_mask(signals.iloc[0]), smoothing_fwhm_mm)
+    if paths:
+        return Voxels(read_mask(paths), smoothing_fwhm_mm, f"the mask {paths[0]}")
+    made = f"the mask made from {signals.iloc[0]}"
+    return Voxels(guess_mask(signals.iloc[0]), smoothing_fwhm_mm, made)
 
 
 def read_mask(paths):
@@ -97,7 +102,10 @@ def read_mask(paths):
         _same_grid(image, path, first, paths[0])
         inside = inside & (data_of(image, path) > 0)
     if not inside.any():
-        raise ValueError(f"the mask {paths[0]} holds no voxel (over {len(paths)} files)")
+        raise ValueError(
+            f"the mask {paths[0]} holds no voxel (common to {len(paths)} files): name another in "
+            "recipe.mask, or leave out the run that has none in common with the others"
+        )
     return nibabel.Nifti1Image(inside.astype(np.uint8), first.affine)
 
 
@@ -109,7 +117,7 @@ def guess_mask(path):
     return compute_epi_mask(str(path))
 
 
-def read_run(path, mask, smoothing_fwhm_mm=None):
+def read_run(path, mask, smoothing_fwhm_mm=None, mask_name="the mask"):
     """Read the signal of one run within a mask, as nilearn's NiftiMasker orders it.
 
     Parameters
@@ -120,6 +128,8 @@ def read_run(path, mask, smoothing_fwhm_mm=None):
         On the same grid.
     smoothing_fwhm_mm : float, optional
         Gaussian smoothing in space, in mm.
+    mask_name : str
+        What messages call the mask.
 
     Returns
     -------
@@ -135,8 +145,8 @@ def read_run(path, mask, smoothing_fwhm_mm=None):
 
     image = open_image(path)
     if image.ndim != 4:
-        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4")
-    _same_grid(image, path, mask, "the mask")
+        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4 (x, y, z, volume)")
+    _same_grid(image, path, mask, mask_name)
     values = data_of(image, path)[np.asarray(mask.dataobj) > 0].T  # (n_volumes, n_voxels)
     check_values(path, values)
     if not smoothing_fwhm_mm:
@@ -162,7 +172,7 @@ def region_channels(path, mask):
 def _header(path):
     image = open_image(path)
     if image.ndim != 4:
-        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4")
+        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4 (x, y, z, volume)")
     unit = SECONDS.get(image.header.get_xyzt_units()[1], 1.0)
     return float(image.header.get_zooms()[3]) * unit, image.shape[3]
 

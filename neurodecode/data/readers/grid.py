@@ -90,6 +90,7 @@ def open_image(path, what="NIfTI"):
             "(fetch them, for instance by datalad get)"
         )
     formats = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+    formats += (nibabel.cifti2.Cifti2HeaderError, LookupError)  # XML of no sense
     try:
         return nibabel.load(path)
     except (*formats, ExpatError, EOFError, OSError, ValueError, zlib.error) as error:
