@@ -161,6 +161,21 @@ def test_a_subject_that_fmriprep_left_out_is_named_if_it_was_asked_for(tmp_path)
         find_runs(Recipe(**recipe, subjects=["sub-10", "sub-11"]), raw)
 
 
+def test_sessions_of_fmriprep_keep_their_hemispheres_and_confounds(tmp_path):
+    for session in ("a", "b"):
+        stem = f"sub-1/ses-{session}/func/sub-1_ses-{session}_task-x"
+        touch(tmp_path / "raw", f"{stem}_events.tsv")
+        names = [f"{stem}_hemi-{h}_space-fsaverage5_bold.func.gii" for h in "LR"]
+        touch(tmp_path / "fmriprep", *names, f"{stem}_desc-confounds_timeseries.tsv")
+        write_json(tmp_path / "fmriprep" / f"{stem}_desc-confounds_timeseries.json", {})
+    recipe = Recipe(derivatives=str(tmp_path / "fmriprep"), bold_entities={"space": "fsaverage5"})
+    runs = find_runs(recipe, tmp_path / "raw")
+    assert [r.run for r in runs] == ["ses-a_run-1", "ses-b_run-1"]
+    for run in runs:
+        own = [*run.signals.values(), run.events, *run.others.values()]
+        assert len(own) == 5 and all(f"_{run.session}_" in p.name for p in own)
+
+
 def test_raw_events_may_be_missing(tmp_path):
     raw, derived = fmriprep(tmp_path, *SURFACES, events=False)
     with pytest.raises(FileNotFoundError, match=f"has no events: none of .* below {raw}"):

@@ -15,7 +15,7 @@ from tests.data.fmriprep_study import (
     write_fmriprep,
     write_gifti,
 )
-from tests.data.small_study import PICTURES, mask_of_study, write_study
+from tests.data.small_study import PICTURES, mask_of_study, write_nifti, write_study
 
 SPACES = {
     "volume": {"space": "MNI152NLin2009cAsym", "desc": "preproc"},
@@ -31,13 +31,16 @@ METHOD = {
 
 @pytest.fixture
 def study(tmp_path, store, artifact):
-    """A study of two subjects and two runs; ``indexed``, ``preprocessed`` and ``aligned`` it."""
+    """``study("surface")``: two subjects, two runs, in the spaces named.
+
+    Then ``indexed``, ``preprocessed`` and ``aligned`` run the stages on it.
+    """
 
     class Study:
-        def __init__(self, noise=0.0):
+        def __init__(self, *spaces, noise=0.0):
             self.root = tmp_path / "bids"
             self.weights = write_study(self.root, noise=noise)
-            self.derived = write_fmriprep(self.root)
+            self.derived = write_fmriprep(self.root, spaces=spaces)
 
         def indexed(self, space, **recipe):
             folder = {"root": str(self.root), "derivatives": "derivatives/fmriprep"}
@@ -68,7 +71,7 @@ def study(tmp_path, store, artifact):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_planted_responses_come_back_from_every_format(study, space):
-    made = study()
+    made = study(space)
     found = made.preprocessed(space)
     responses = np.load(found.path("responses.npy"))
     shown = read_table(found.path("trials.tsv"))["stimulus_id"]
@@ -79,14 +82,14 @@ def test_planted_responses_come_back_from_every_format(study, space):
 
 
 def test_every_format_gives_the_same_responses(study):
-    made = study(noise=0.5)
+    made = study(*SPACES, noise=0.5)
     volume, surface, cifti = (np.load(made.preprocessed(s).path("responses.npy")) for s in SPACES)
     assert np.allclose(surface, volume, atol=1e-4) and np.allclose(cifti, volume, atol=1e-4)
 
 
 @pytest.mark.parametrize("space", ["surface", "cifti"])
 def test_a_surface_is_aligned_as_a_volume(study, space):
-    made = study(noise=0.2)
+    made = study(space, noise=0.2)
     table = read_table(made.aligned(space).path("alignment.tsv"))
     assert table["score"].notna().all() == (space == "surface")  # fsLR: nobody knows where
     files = made.preprocessed(space).files
@@ -96,7 +99,7 @@ def test_a_surface_is_aligned_as_a_volume(study, space):
 
 
 def test_both_hemispheres_are_one_run(study):
-    files = read_table(study().indexed("surface").path("sub-01/files.tsv"))
+    files = read_table(study("surface").indexed("surface").path("sub-01/files.tsv"))
     first = files[files["run"] == "run-01"]
     signal = first[first["kind"] == "signal"]
     assert signal["name"].tolist() == ["L", "R"] and (signal["n_volumes"] == 90).all()
@@ -105,7 +108,7 @@ def test_both_hemispheres_are_one_run(study):
 
 
 def test_a_region_of_the_surface_may_lie_in_both_hemispheres_or_one(study):
-    made = study()
+    made = study("surface")
     key = np.zeros(10242, np.int32)
     key[vertices_of(6)[:2]] = 1
     array = nibabel.gifti.GiftiDataArray(key, "NIFTI_INTENT_LABEL", "NIFTI_TYPE_INT32")
@@ -129,7 +132,7 @@ def test_a_region_of_the_surface_may_lie_in_both_hemispheres_or_one(study):
     ids=str,
 )
 def test_a_strategy_of_nilearn_changes_the_responses(study, change):
-    made = study(noise=0.5)
+    made = study("surface", noise=0.5)
     first = {"confounds": ["nilearn:scrubbing"]}
     before, after = (made.preprocessed("surface", **c) for c in (first, change))
     responses = [np.load(a.path("responses.npy")) for a in (before, after)]
@@ -140,7 +143,7 @@ def test_a_strategy_of_nilearn_changes_the_responses(study, change):
 
 
 def test_a_volume_that_is_scrubbed_leaves_no_trace(study):
-    made = study(noise=0.1)
+    made = study("surface", noise=0.1)
     clean = np.load(made.preprocessed("surface", confounds=["nilearn:scrubbing"],
                                       standardise="none").path("responses.npy"))  # fmt: skip
     for path in made.derived.rglob("sub-01_*hemi-L_space-fsaverage5_bold.func.gii"):
@@ -155,7 +158,7 @@ def test_a_volume_that_is_scrubbed_leaves_no_trace(study):
 
 
 def test_the_json_of_confounds_counts(study):
-    made = study()
+    made = study("volume")
     compcor = {"confounds": ["nilearn:compcor"]}
     before = made.preprocessed("volume", **compcor)
     path = next(made.derived.rglob("sub-01_*run-02_desc-confounds_timeseries.json"))
@@ -166,7 +169,7 @@ def test_the_json_of_confounds_counts(study):
 
 
 def test_mistakes_are_named(study):
-    made = study()
+    made = study("volume", "surface")
     with pytest.raises(ValueError, match="names no strategy of it, such as nilearn:scrubbing"):
         made.preprocessed("volume", confound_options={"fd_threshold": 1.0})
     with pytest.raises(ValueError, match="sub-01 run-01: nilearn has no confounds of .*'simpel'"):
@@ -175,4 +178,29 @@ def test_mistakes_are_named(study):
     write_gifti(signal, on_mesh(np.ones((70, 6))), 2.0)
     with pytest.raises(ValueError, match="hemi-L.* has 90 volumes .*hemi-R.* 70 volumes"):
         made.indexed("surface")
-    assert mask_of_study().sum() == 12
+
+
+def test_runs_on_different_grids_are_named_with_the_mask_they_do_not_fit(study):
+    made = study("volume")
+    signal = next(made.derived.rglob("sub-01_*run-02_*_desc-preproc_bold.nii.gz"))
+    smaller = np.asarray(nibabel.load(signal).dataobj)[:3]
+    write_nifti(signal, smaller, 2.0)
+    with pytest.raises(ValueError, match=r"run-02.*has \(3, 3, 2\) voxels, the mask .*run-01_\S+"):
+        made.preprocessed("volume")
+    mask = signal.with_name(signal.name.replace("preproc_bold", "brain_mask"))
+    write_nifti(mask, mask_of_study()[:3].astype(np.uint8))
+    with pytest.raises(ValueError, match=r"run-02_\S+ has \(3, 3, 2\) voxels, \S+run-01_"):
+        made.preprocessed("volume")
+
+
+def test_masks_with_nothing_in_common_say_what_to_do(study):
+    made = study("volume")
+    for half, run in ((slice(2), "01"), (slice(2, 4), "02")):
+        inside = np.zeros((4, 3, 2), np.uint8)
+        inside[half] = 1
+        mask = next(made.derived.rglob(f"sub-01_*run-{run}_*_desc-brain_mask.nii.gz"))
+        write_nifti(mask, inside)
+    with pytest.raises(
+        ValueError, match="no voxel .common to 2 files.: name another in recipe.mask"
+    ):
+        made.preprocessed("volume")
