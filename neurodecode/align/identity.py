@@ -2,6 +2,8 @@
 
 import numpy as np
 
+BLOCK = 2048  # reference channels looked at together: a whole cortex against another is 1.7 GB
+
 
 class Identity:
     """Leave responses as they are; the network's input layer of each subject does the rest."""
@@ -29,5 +31,10 @@ def nearest_channels(positions_mm: np.ndarray, reference_mm: np.ndarray) -> np.n
     nearest : ndarray of int, shape (n_reference,)
         Of several equally near the first.
     """
-    squares = (positions_mm**2).sum(axis=1) - 2 * reference_mm @ positions_mm.T
-    return squares.argmin(axis=1)  # the reference's own square is the same for all: left out
+    own = (positions_mm**2).sum(axis=1)
+    nearest = np.empty(len(reference_mm), int)
+    for start in range(0, len(reference_mm), BLOCK):
+        block = slice(start, start + BLOCK)
+        squares = own - 2 * reference_mm[block] @ positions_mm.T
+        nearest[block] = squares.argmin(axis=1)  # the reference's own square is the same for all
+    return nearest

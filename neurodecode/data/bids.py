@@ -11,6 +11,10 @@ from neurodecode.data.recipe import Recipe
 NIFTI = (".nii.gz", ".nii")
 CALIBRATION = ("crosstalk", "calibration")  # of a MEG device: named as its recordings are
 TEMPLATES = ("MNI", "fsaverage", "ICBM", "Talairach")  # coordinates that are nobody's own
+REGIONS = {  # a signal's format -> that of its regions; volumes have NIfTI masks
+    ".func.gii": (".label.gii", ".shape.gii", ".func.gii"),
+    ".dtseries.nii": (".dlabel.nii", ".dscalar.nii"),
+}
 NUMBERED = ("run", "echo", "split")  # run-1 and run-01 are the same run
 
 
@@ -76,21 +80,19 @@ def find_runs(recipe: Recipe, root):
     Raises
     ------
     FileNotFoundError
-        If a run has no events table, or a pattern of the recipe finds nothing.
+        If a run has no events table, a pattern of the recipe finds nothing, or a subject that the
+        recipe names has no run.
     ValueError
         If a pattern finds several files that fit a run equally well, or a task must be named.
     """
     root = Path(root)
-    runs = []
-    for subject in subjects_of(root, recipe.subjects):
-        runs += _runs_of(recipe, root, subject)
-    if not runs:
-        where = derivatives_folder(recipe, root) if recipe.bold_entities else root
-        raise FileNotFoundError(
-            f"{where} holds no signal file *_{recipe.suffix}.* ({', '.join(FORMATS)}) with "
-            f"task-{recipe.task or '…'} {recipe.bold_entities or ''} in sub-*/{recipe.datatype}: "
-            "check recipe.task, recipe.bold_entities and recipe.derivatives"
-        )
+    listed = subjects_of(root, recipe.subjects)
+    _refuse_derivatives(recipe, root)
+    by_subject = {subject: _runs_of(recipe, root, subject) for subject in listed}
+    runs = [run for own in by_subject.values() for run in own]
+    missing = [s for s, own in by_subject.items() if not own and (recipe.subjects or not runs)]
+    if missing:
+        raise FileNotFoundError(_no_signal(recipe, root, missing))
     tasks = {parse_name(r.signal).entities.get("task", "") for r in runs}
     if len(tasks) > 1:
         raise ValueError(f"the data set has several tasks, choose one: recipe.task={min(tasks)} …")
@@ -136,6 +138,41 @@ def inherited(root, of: BidsFile, suffix, extension, free=()):
     return [f.path for f in sorted(fitting, key=lambda f: (len(f.path.parts), len(f.entities)))]
 
 
+def _refuse_derivatives(recipe, root):
+    """Refuse fMRIPrep's own folder as the data set: it tells nothing of what was shown when."""
+    about = root / "dataset_description.json"
+    try:
+        described = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{about} is not valid JSON: {error}") from error
+    derivative = described.get("DatasetType") == "derivative" or "PipelineDescription" in described
+    if derivative and next(root.rglob("*_events.tsv"), None) is None:
+        raise FileNotFoundError(
+            f"recipe.root={root} holds derivatives ({described.get('Name', 'without a name')}) and "
+            "no *_events.tsv: events lie in the raw data set. Give recipe.root=that folder and "
+            f"recipe.derivatives={root}, with recipe.bold_entities (recipe=fmriprep)"
+        )
+
+
+def _no_signal(recipe, root, subjects):
+    """Say what was looked for in vain, and what is there instead."""
+    where = derivatives_folder(recipe, root) if recipe.bold_entities else root
+    found = sorted({_spelt(f) for s in subjects for f in _functional(recipe, where, s)})
+    several = f"{subjects[0]} to {subjects[-1]}" if len(subjects) > 1 else subjects[0]
+    return (
+        f"{where} holds no signal file *_{recipe.suffix}.* ({', '.join(FORMATS)}) of {several} "
+        f"with task-{recipe.task or '…'} {recipe.bold_entities or ''} in its {recipe.datatype} "
+        f"folders; there {'are ' + ', '.join(found) if found else 'is none at all'}: check "
+        "recipe.task, recipe.bold_entities and recipe.derivatives"
+    )
+
+
+def _spelt(file):
+    """Write the entities that tell a run's files apart as the recipe would."""
+    own = {k: v for k, v in file.entities.items() if k not in ("sub", "ses", "run", "hemi")}
+    return f"{{{', '.join(f'{k}: {v}' for k, v in own.items())}}}{file.extension}"
+
+
 def _runs_of(recipe, root, subject):
     derived = derivatives_folder(recipe, root)
     signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
@@ -151,14 +188,14 @@ def _run(recipe, root, derived, pool, subject, parts):
     if derived != root:
         sidecars += inherited(derived, signal, recipe.suffix, ".json")
     labels = filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")])
-    own = {
-        "confounds": _nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds"),
-        "mask": _nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask"),
-    }
+    own = {"confounds": _nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds")}
+    own["confounds_json"] = _json_beside(own["confounds"])
+    if signal.extension in NIFTI:  # a surface has no brain mask: its vertices are the cortex
+        own["mask"] = _nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask")
     for name, pattern in recipe.rois.items():
-        own[f"roi/{name}"] = _nearest(pool, signal, pattern, NIFTI, f"recipe.rois.{name}")
+        own |= _region(pool, parts, name, pattern)
     own |= _about_sensors(root, signal)
-    surfaces = [f for f in parts if "hemi" in f.entities]
+    surfaces = sorted((f for f in parts if "hemi" in f.entities), key=lambda f: f.entities["hemi"])
     continued = [] if surfaces else more
     for number, path in enumerate(_belonging(signal) + [f.path for f in continued], 1):
         own[f"part/{number}"] = path
@@ -189,16 +226,37 @@ def _about_sensors(root, signal):
     return {"channels": channels[-1] if channels else None} | (placed[0] if placed else {})
 
 
-def _signals(recipe, folder, subject):
-    """List the signal files of each run: one, or the hemispheres or splits of one recording."""
-    wanted = {**({"task": recipe.task} if recipe.task else {}), **recipe.bold_entities}
+def _region(pool, parts, name, pattern):
+    """Find a region's file; on a surface one for each hemisphere, or for one of them."""
+    key = f"recipe.rois.{name}"
+    endings = REGIONS.get(parts[0].extension, NIFTI)
+    if "hemi" not in parts[0].entities:
+        return {f"roi/{name}": _nearest(pool, parts[0], pattern, endings, key)}
+    sides = [f for f in parts if _fitting(pool, f, pattern, endings)] or parts[:1]
+    found = {f.entities["hemi"]: _nearest(pool, f, pattern, endings, key) for f in sides}
+    return {f"roi/{name}/{hemisphere}": path for hemisphere, path in found.items()}
+
+
+def _json_beside(path):
+    beside = path and path.with_suffix(".json")
+    return beside if beside and beside.is_file() else None
+
+
+def _functional(recipe, folder, subject):
+    """List a subject's files that hold signals, whatever their entities."""
     places = [
         folder / subject / recipe.datatype,
         *(folder / subject).glob(f"ses-*/{recipe.datatype}"),
     ]
     paths = sorted(p for place in places for p in place.glob(f"*_{recipe.suffix}.*"))
     files = [parse_name(p) for p in paths if format_of(p)]
-    found = [f for f in files if f is not None and f.extension in FORMATS and _fits(f, wanted)]
+    return [f for f in files if f is not None and f.extension in FORMATS]
+
+
+def _signals(recipe, folder, subject):
+    """List the signal files of each run: one, or the hemispheres or splits of one recording."""
+    wanted = {**({"task": recipe.task} if recipe.task else {}), **recipe.bold_entities}
+    found = [f for f in _functional(recipe, folder, subject) if _fits(f, wanted)]
     found = [f for f in found if f.entities.get("acq") not in CALIBRATION]
     by_run = {}
     for file in found:
@@ -206,10 +264,11 @@ def _signals(recipe, folder, subject):
         by_run.setdefault(key, []).append(file)
     for files in by_run.values():
         apart = {(f.entities.get("hemi"), f.entities.get("split")) for f in files}
-        if len(apart) < len(files):
+        if len(apart) < len(files) or len({f.extension for f in files}) > 1:
             raise ValueError(
                 f"{files[0].path.name} and {files[1].path.name} are one run: say in "
-                "recipe.bold_entities which to take, such as {space: …, desc: preproc}"
+                "recipe.bold_entities which to take, such as {space: …, desc: preproc}; an empty "
+                "value forbids an entity ({res: ''})"
             )
     return list(by_run.values())
 
@@ -235,15 +294,11 @@ def _nearest(pool, signal, pattern, extensions, key):
     """Return the file of a pattern that shares most entities with the signal file."""
     if not pattern:
         return None
-    fitting = [
-        f
-        for f in pool
-        if f.extension in extensions and _fits(f, pattern) and _applies(f, signal, pattern)
-    ]
+    fitting = _fitting(pool, signal, pattern, extensions)
     if not fitting:
         raise FileNotFoundError(
-            f"no file {pattern} for {signal.path.name}: check {key} and recipe.derivatives, or "
-            f"switch it off with {key}={{}}"
+            f"no file {pattern} ({' or '.join(extensions)}) for {signal.path.name}: check {key} "
+            f"and recipe.derivatives, or switch it off with {key}={{}}"
         )
     most = max(len(f.entities) for f in fitting)
     best = [f for f in fitting if len(f.entities) == most]
@@ -253,6 +308,14 @@ def _nearest(pool, signal, pattern, extensions, key):
             f"name more entities in {key}"
         )
     return best[0].path
+
+
+def _fitting(pool, signal, pattern, extensions):
+    return [
+        f
+        for f in pool
+        if f.extension in extensions and _fits(f, pattern) and _applies(f, signal, pattern)
+    ]
 
 
 def _fits(file, pattern):

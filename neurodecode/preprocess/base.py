@@ -33,7 +33,7 @@ class Recording(Protocol):
     shape : tuple of int
         Of one response: (n_channels,) or (n_channels, n_times).
     channels : str
-        What a channel is called: voxels, vertices, sensors.
+        What a channel is called: voxels, vertices, grayordinates, sensors.
     """
 
     shape: tuple[int, ...]
@@ -51,11 +51,11 @@ class Recording(Protocol):
         """
 
     def space(self) -> dict:
-        """Describe the channels: file name below ``space/`` -> array, table or image.
+        """Describe the channels: file name below ``space/`` -> array, table, image or dict.
 
         ``positions_mm.npy`` (n_channels, 3), where it is known where channels lie;
         ``times_s.npy`` (n_times,), where responses have a time axis, from the onset; and
-        ``mask.nii.gz``, ``sensors.tsv`` or ``rois.tsv``.
+        ``mask.nii.gz``, ``surface.json`` and ``vertices.tsv``, ``sensors.tsv`` or ``rois.tsv``.
         """
 
     def quality(self, runs: list[dict]) -> dict:

@@ -102,7 +102,7 @@ def group_scores(rows, labels, colours):
 
     names = list(rows["condition"].unique())
     place = {label: y for y, label in enumerate(labels)}
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.9, 0.5 + 0.46 * len(labels)), layout="constrained")
         axes = figure.subplots()
         for i, name in enumerate(names):

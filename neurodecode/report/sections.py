@@ -1,26 +1,20 @@
 """The sections of the report, in reader's order; each draws itself, or nothing."""
 
-import numpy as np
-
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import (
     ALL,
-    array,
     conditions,
     document,
-    file,
     first_member,
     scored,
     subjects,
     table,
-    tensors,
     unit,
 )
-from neurodecode.report.brain_map import brain_map
 from neurodecode.report.figures import as_png, as_svg, learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
-from neurodecode.report.pictures import png_uri, svg_uri
+from neurodecode.report.pictures import svg_uri
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -28,14 +22,13 @@ from neurodecode.report.tables import (
     plain_table,
     score_table,
 )
-from neurodecode.report.topography import topography
 from neurodecode.report.words import condition_colours, condition_label, metric_label, metric_words
 
 GLANCE = 6  # metrics shown at a glance
 QUALITY = {  # figures of qc.json, and what they are called
     "subject": "subject",
-    "n_channels": "voxels",
-    "n_constant_channels": "constant voxels",
+    "n_channels": "{channels}",
+    "n_constant_channels": "constant {channels}",
     "n_trials": "trials",
     "n_runs": "runs",
     "repeat_correlation": "repeat correlation",
@@ -43,23 +36,11 @@ QUALITY = {  # figures of qc.json, and what they are called
     "n_repeated": "repeated stimuli",
     "fit_rows": "measured on",
     "tsnr": "tSNR",
+    "n_scrubbed_volumes": "scrubbed volumes",
     "moved_mm": "moved (mm a volume)",
 }
 RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
 CURVES = 9  # learning curves shown
-SLICES = (
-    "Axial slices of the analysed mask, left is left. The ridge weights' norm is taken over all "
-    "targets, per standardised voxel; white voxels were not selected."
-)
-SCALE = (
-    "Colour scale: 1st to 99th percentile. Repeat correlation is measured on training trials only."
-)
-HEADS = (
-    "The head from above, nose up, left is left; dots are sensors, colours between them are "
-    "interpolated. Repeat correlation is the mean over times. The pattern at the peak of the time "
-    "course is the covariance of each standardised sensor with what the decoder says there; the "
-    "norm of ridge weights is taken over all times and targets."
-)
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
 
@@ -140,22 +121,6 @@ def training(study):
     return render("figure.html.j2", figures=panels, text=text, layout="panels")
 
 
-def brain(study):
-    """Where the signal lies: reliability and what the decoders use, per voxel or sensor."""
-    from markupsafe import Markup
-
-    names = subjects(study.inputs)
-    slices = [one for s in names for one in _brain_maps(study, s)]
-    heads = [one for s in names for one in _head_maps(study, s)]
-    parts = [(slices, SLICES, "figures"), (heads, HEADS, "panels")]
-    drawn = [
-        render("figure.html.j2", figures=maps, text=f"{text} {SCALE}", layout=layout)
-        for maps, text, layout in parts
-        if maps
-    ]
-    return Markup("").join(drawn) or None
-
-
 def quality(study):
     """Data quality per subject."""
     import pandas as pd
@@ -164,13 +129,17 @@ def quality(study):
     flat = [{"subject": s} | _flat(qc) for s, qc in found.items() if qc]
     if not flat:
         return None
+    words = {row.pop("channels", "voxels") for row in flat}
+    channels = words.pop() if len(words) == 1 else "channels"
     frame = pd.DataFrame(flat)
+    named = {key: text.format(channels=channels) for key, text in QUALITY.items()}
     others = {c: c for c in frame.columns if c not in QUALITY}
-    heads, rows = plain_table(frame, QUALITY | others)
+    heads, rows = plain_table(frame, named | others)
     text = (
-        "Repeat correlation: of single responses to the same stimulus, averaged over voxels. "
-        "tSNR: median over voxels of mean over standard deviation in time."
+        f"Repeat correlation: of single responses to the same stimulus, averaged over {channels}."
     )
+    if "tsnr" in frame:
+        text += f" tSNR: median over {channels} of mean over standard deviation in time."
     return render("table.html.j2", heads=heads, rows=rows, text=text)
 
 
@@ -249,74 +218,6 @@ def _ranked(study, made, originals):
     return {"metric": metric_label(metric), "meaning": metric_words(metric)[2], "tabs": tabs}
 
 
-def _brain_maps(study, subject):
-    """Slices of a subject's brain, where preprocess left a mask."""
-    import nibabel
-
-    path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
-    if path is None:
-        return []
-    mask = nibabel.load(path)
-    return [
-        _map(study, subject, word, brain_map(mask, values, cmap), "brain")
-        for word, cmap, values in [
-            *_reliability(study, subject, "viridis"),
-            *_weights(study, subject, "magma"),
-        ]
-    ]
-
-
-def _head_maps(study, subject):
-    """Topographies of a subject's sensors, where they have positions."""
-    sensors = table(study.inputs, "preprocess", "space/sensors.tsv", subject)
-    if sensors is None:
-        return []
-    found = [*_reliability(study, subject, "YlGnBu")]
-    found += [*_pattern(study, subject, "YlOrRd")] or [*_weights(study, subject, "YlOrRd")]
-    figures = {word: topography(sensors, values, cmap) for word, cmap, values in found}
-    return [
-        _map(study, subject, word, figure, "head")
-        for word, figure in figures.items()
-        if figure is not None
-    ]
-
-
-def _map(study, subject, word, figure, kind):
-    title = f"{subject}: {word}"
-    uri = _keep_map(study, f"{kind}_{subject}_{word.replace(' ', '_')}", figure)
-    return {"svg": uri, "alt": f"{kind} map, {title}", "title": title}
-
-
-def _reliability(study, subject, cmap):
-    """(what, colours, values) of the repeat correlation, if it was measured; as below."""
-    channels = tensors(study.inputs, "align", "channels.safetensors") or {}
-    if f"{subject}/reliability" in channels:
-        values = np.asarray(channels[f"{subject}/reliability"], float)
-        yield "repeat correlation", cmap, values
-
-
-def _weights(study, subject, cmap):
-    """The norm of the ridge weights: one value per channel, NaN where unused."""
-    channels = tensors(study.inputs, "align", "channels.safetensors") or {}
-    found = study.ridge_weights(subject)
-    if found is not None and f"{subject}/reliability" in channels:
-        selected, weights = found
-        norm = np.full(len(channels[f"{subject}/reliability"]), np.nan)
-        norm[selected] = np.linalg.norm(weights, axis=1)
-        yield "ridge weight norm", cmap, norm
-
-
-def _pattern(study, subject, cmap):
-    """The activation pattern of each sensor at the peak of the time course, if it has one."""
-    patterns = array(study.inputs, "timecourse", f"{subject}/pattern.npy")
-    told = document(study.inputs, "timecourse", "timecourse.json")
-    peak_s = told["subjects"][subject]["peak_s"] if told else None
-    if patterns is not None and peak_s is not None:
-        times_s = array(study.inputs, "timecourse", "times_s.npy")
-        at_peak = np.asarray(patterns[np.argmin(np.abs(np.asarray(times_s) - peak_s))], float)
-        yield f"pattern at {1000 * peak_s:.0f} ms", cmap, at_peak
-
-
 def _flat(document, prefix=""):
     """Scalars of a JSON document, nested names joined; lists are left to the file itself."""
     out = {}
@@ -334,18 +235,13 @@ def _keep(study, name, figure):
     return svg_uri(as_svg(figure))
 
 
-def _keep_map(study, name, figure):
-    """Remember a map's PNG for the folder, return it for the page too: voxels are pixels anyway."""
-    study.figures[f"{name}.png"] = png = as_png(figure)
-    return png_uri(png)
-
-
 def sections():
     """Every section there can be, in reader's order."""
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
     from neurodecode.report.methods import citation, glossary, methods, reader
     from neurodecode.report.time_course import time_course
+    from neurodecode.report.where import brain
 
     return [
         Section("Glance", "Scores at a glance", at_a_glance),

@@ -93,6 +93,8 @@ def _save(out, name, described):
         described.to_filename(out.path(name))
     elif name.endswith(".npy"):
         out.save_array(name, described)
+    elif name.endswith(".json"):
+        out.save_json(name, described)
     else:
         out.save_table(name, described)
 

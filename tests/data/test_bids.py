@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from neurodecode.data.bids import find_runs, parse_name, read_sidecars, subjects_of
@@ -80,6 +82,104 @@ def test_fmripreps_output_is_taken_by_space_and_events_from_the_raw_data(tmp_pat
     assert read_sidecars(run) == {"RepetitionTime": 2, "StartTime": 0.97}
     with pytest.raises(ValueError, match="recipe.bold_entities"):
         find_runs(Recipe(derivatives=str(derived), bold_entities={"desc": "preproc"}), raw)
+
+
+def fmriprep(root, *spaces, events=True):
+    """Name the files of a run that fMRIPrep wrote in some spaces."""
+    raw, derived = root / "raw", root / "fmriprep"
+    stem = "sub-10/func/sub-10_task-risk_run-1"
+    touch(raw, f"{stem}_bold.nii.gz", *([f"{stem}_events.tsv"] if events else []))
+    touch(
+        derived,
+        f"{stem}_desc-confounds_timeseries.tsv",
+        "sub-10/anat/sub-10_desc-brain_mask.nii.gz",
+    )
+    touch(derived, *(f"{stem}_{space}" for space in spaces))
+    write_json(
+        derived / "dataset_description.json", {"Name": "fMRIPrep", "DatasetType": "derivative"}
+    )
+    return raw, derived
+
+
+SURFACES = [
+    *(f"hemi-{h}_space-{s}_bold.func.gii" for s in ("fsaverage5", "fsnative") for h in "LR"),
+    "space-fsLR_den-91k_bold.dtseries.nii",
+    "space-fsLR_den-91k_bold.json",
+]
+
+
+OLDER = [re.sub(r"(hemi-.)_(space-\w+?)_", r"\2_\1_", name) for name in SURFACES]  # before 21.0
+
+
+@pytest.mark.parametrize("names", [SURFACES, OLDER])
+def test_hemispheres_are_one_run_and_need_no_mask(tmp_path, names):
+    raw, derived = fmriprep(tmp_path, *names)
+    (run,) = find_runs(Recipe(derivatives=str(derived), bold_entities={"space": "fsaverage5"}), raw)
+    assert list(run.signals) == ["L", "R"] and set(run.others) == {"confounds"}
+    assert all("fsaverage5" in p.name for p in run.signals.values())
+    (run,) = find_runs(Recipe(derivatives=str(derived), bold_entities={"space": "fsLR"}), raw)
+    assert list(run.signals) == [""] and run.signal.name.endswith(".dtseries.nii")
+    assert [p.name for p in run.sidecars] == ["sub-10_task-risk_run-1_space-fsLR_den-91k_bold.json"]
+
+
+def test_several_kinds_of_one_space_ask_for_a_choice(tmp_path):
+    both = ("space-MNI_res-2_desc-preproc_bold.nii.gz", "space-MNI_desc-preproc_bold.nii.gz")
+    both += tuple(n.replace("_bold.nii", "_mask.nii").replace("preproc", "brain") for n in both)
+    raw, derived = fmriprep(tmp_path, *both, *SURFACES, "hemi-L_space-fsLR_den-91k_bold.func.gii")
+    found = lambda **entities: find_runs(
+        Recipe(derivatives=str(derived), bold_entities=entities), raw
+    )[0]
+    for ambiguous in ({"space": "MNI"}, {"space": "fsLR"}):
+        with pytest.raises(ValueError, match="are one run: say in recipe.bold_entities"):
+            found(**ambiguous)
+    for res in ("2", ""):
+        run = found(space="MNI", res=res)
+        assert ("res-2" in run.signal.name) == ("res-2" in run.others["mask"].name) == bool(res)
+
+
+def test_fmripreps_folder_is_not_the_data_set(tmp_path):
+    _, derived = fmriprep(tmp_path, *SURFACES)
+    for derivatives in ("", str(derived)):
+        with pytest.raises(FileNotFoundError, match="events lie in the raw data set.*recipe.root="):
+            find_runs(Recipe(derivatives=derivatives, bold_entities={"space": "fsLR"}), derived)
+
+
+def test_spaces_that_are_there_are_listed_when_another_is_asked_for(tmp_path):
+    raw, derived = fmriprep(tmp_path, *SURFACES)
+    with pytest.raises(FileNotFoundError, match="there are .*space: fsLR, den: 91k}.dtseries.nii"):
+        find_runs(Recipe(derivatives=str(derived), bold_entities={"space": "fsaverage"}), raw)
+    with pytest.raises(FileNotFoundError, match="there is none at all"):
+        find_runs(Recipe(derivatives="nowhere", bold_entities={"space": "fsLR"}), raw)
+
+
+def test_a_subject_that_fmriprep_left_out_is_named_if_it_was_asked_for(tmp_path):
+    raw, derived = fmriprep(tmp_path, *SURFACES)
+    touch(raw, "sub-11/func/sub-11_task-risk_run-1_events.tsv")
+    recipe = {"derivatives": str(derived), "bold_entities": {"space": "fsLR"}}
+    assert [r.subject for r in find_runs(Recipe(**recipe), raw)] == ["sub-10"]
+    with pytest.raises(FileNotFoundError, match="holds no signal file .* of sub-11"):
+        find_runs(Recipe(**recipe, subjects=["sub-10", "sub-11"]), raw)
+
+
+def test_sessions_of_fmriprep_keep_their_hemispheres_and_confounds(tmp_path):
+    for session in ("a", "b"):
+        stem = f"sub-1/ses-{session}/func/sub-1_ses-{session}_task-x"
+        touch(tmp_path / "raw", f"{stem}_events.tsv")
+        names = [f"{stem}_hemi-{h}_space-fsaverage5_bold.func.gii" for h in "LR"]
+        touch(tmp_path / "fmriprep", *names, f"{stem}_desc-confounds_timeseries.tsv")
+        write_json(tmp_path / "fmriprep" / f"{stem}_desc-confounds_timeseries.json", {})
+    recipe = Recipe(derivatives=str(tmp_path / "fmriprep"), bold_entities={"space": "fsaverage5"})
+    runs = find_runs(recipe, tmp_path / "raw")
+    assert [r.run for r in runs] == ["ses-a_run-1", "ses-b_run-1"]
+    for run in runs:
+        own = [*run.signals.values(), run.events, *run.others.values()]
+        assert len(own) == 5 and all(f"_{run.session}_" in p.name for p in own)
+
+
+def test_raw_events_may_be_missing(tmp_path):
+    raw, derived = fmriprep(tmp_path, *SURFACES, events=False)
+    with pytest.raises(FileNotFoundError, match=f"has no events: none of .* below {raw}"):
+        find_runs(Recipe(derivatives=str(derived), bold_entities={"space": "fsLR"}), raw)
 
 
 def test_two_tasks_ask_for_a_choice(tmp_path):

@@ -169,8 +169,10 @@ def amplitude_at(hz, out):
     return np.abs(np.fft.rfft(out, axis=2))[..., np.abs(frequencies - hz).argmin()].mean()
 
 
-@pytest.mark.parametrize(("notch", "known_hz", "left"), [("auto", 50.0, False), (50.0, np.nan, False),
-                                                         (None, 50.0, True), ("auto", np.nan, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("notch", "known_hz", "left"),
+    [("auto", 50.0, False), (50.0, np.nan, False), (None, 50.0, True), ("auto", np.nan, True)],
+)
 def test_line_noise_is_removed_where_its_frequency_is_known(files, notch, known_hz, left):
     raw = raw_of()
     raw._data += 20e-6 * np.sin(2 * np.pi * 50 * raw.times)

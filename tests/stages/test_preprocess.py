@@ -10,7 +10,7 @@ from neurodecode.core.errors import SealedError
 from neurodecode.core.runner import run_stage
 from neurodecode.core.stage import stage
 from neurodecode.core.views import View, read_table
-from neurodecode.preprocess import bold
+from neurodecode.data.readers import bold
 from neurodecode.stages import index, preprocess
 from tests.data.small_study import PICTURES, mask_of_study, write_study
 
@@ -128,13 +128,13 @@ def test_how_many_runs_are_read_at_once_does_not_matter(study, store):
 
 def test_runs_are_read_at_once_as_asked(study, monkeypatch):
     made = study()
-    together, read = threading.Barrier(3, timeout=30), bold.reader.read_run
+    together, read = threading.Barrier(3, timeout=30), bold.read_run
 
     def waits(*arguments):
         together.wait()  # for the other two runs: one at a time would never pass
         return read(*arguments)
 
-    monkeypatch.setattr(bold.reader, "read_run", waits)
+    monkeypatch.setattr(bold, "read_run", waits)
     made.preprocessed(n_jobs=3)
     assert not together.broken
 

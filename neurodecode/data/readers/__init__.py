@@ -6,8 +6,8 @@ from pathlib import Path
 FORMATS = {
     ".nii.gz": "bold",
     ".nii": "bold",
-    ".dtseries.nii": "bold",
-    ".func.gii": "bold",
+    ".dtseries.nii": "cifti",
+    ".func.gii": "gifti",
     ".vhdr": "meeg",
     ".fif": "meeg",
     ".edf": "meeg",

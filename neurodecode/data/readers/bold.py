@@ -1,9 +1,8 @@
-"""Read BOLD runs within a mask, refusing what would silently spoil a study."""
-
-import zlib
-from pathlib import Path
+"""Read BOLD volumes within a mask, refusing what would silently spoil a study."""
 
 import numpy as np
+
+from neurodecode.data.readers.grid import check_values, data_of, is_absent, open_image, timing
 
 SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
@@ -29,19 +28,57 @@ def facts(path, sidecar):
     ValueError
         If header and sidecar disagree, neither tells the TR, or the image is not 4-D.
     """
-    stated_s = sidecar.get("RepetitionTime")
-    measured_s, n_volumes = (None, 0) if not Path(path).stat().st_size else _header(path)
-    if stated_s and measured_s and abs(stated_s - measured_s) > 1e-3 * stated_s:
-        raise ValueError(
-            f"{path} says TR {measured_s:g} s in its header, its JSON sidecar {stated_s:g} s: find "
-            "out which is right and correct the other"
-        )
-    tr_s = stated_s or measured_s
-    if not tr_s:
-        raise ValueError(f"{path} has no TR: add RepetitionTime (s) to its JSON sidecar")
-    found = {"tr_s": float(tr_s), "n_volumes": n_volumes}
-    found["start_s"] = float(sidecar.get("StartTime", 0.0))
-    return found | ({"duration_s": n_volumes * float(tr_s)} if n_volumes else {})
+    measured_s, n_volumes = (None, 0) if is_absent(path) else _header(path)
+    return timing(path, measured_s, n_volumes, sidecar)
+
+
+class Voxels:
+    """The voxels of a brain mask; see `neurodecode.data.readers.grid.Grid`.
+
+    Parameters
+    ----------
+    mask : Nifti1Image
+    smoothing_fwhm_mm : float, optional
+        Gaussian smoothing in space, in mm.
+    mask_name : str
+        What messages call the mask.
+    """
+
+    channels = "voxels"
+
+    def __init__(self, mask, smoothing_fwhm_mm=None, mask_name="the mask"):
+        self.mask, self.mask_name, self.smoothing_fwhm_mm = mask, mask_name, smoothing_fwhm_mm
+        self.n_channels = int((np.asarray(mask.dataobj) > 0).sum())
+
+    def read(self, paths):
+        """Read the signal of one run; see `read_run`."""
+        (path,) = paths.values()
+        return read_run(path, self.mask, self.smoothing_fwhm_mm, self.mask_name)
+
+    def region(self, path, part=""):
+        """Return the voxels of a region's mask; see `region_channels`."""
+        return region_channels(path, self.mask)
+
+    def space(self):
+        """The mask, and where its voxels lie."""
+        return {"positions_mm.npy": positions_mm(self.mask), "mask.nii.gz": self.mask}
+
+
+def open_grid(files, smoothing_fwhm_mm=None):
+    """Take the mask all runs share; make one from the first run where the study has none.
+
+    Parameters
+    ----------
+    files : DataFrame
+        Of one subject: run kind name file.
+    smoothing_fwhm_mm : float, optional
+    """
+    paths = list(dict.fromkeys(files.loc[files["kind"] == "mask", "file"]))
+    signals = files.loc[files["kind"] == "signal", "file"]
+    if paths:
+        return Voxels(read_mask(paths), smoothing_fwhm_mm, f"the mask {paths[0]}")
+    made = f"the mask made from {signals.iloc[0]}"
+    return Voxels(guess_mask(signals.iloc[0]), smoothing_fwhm_mm, made)
 
 
 def read_mask(paths):
@@ -60,12 +97,15 @@ def read_mask(paths):
 
     first, inside = None, True
     for path in paths:
-        image = _open(path)
+        image = open_image(path)
         first = image if first is None else first
         _same_grid(image, path, first, paths[0])
-        inside = inside & (_data(image, path) > 0)
+        inside = inside & (data_of(image, path) > 0)
     if not inside.any():
-        raise ValueError(f"the mask {paths[0]} holds no voxel (over {len(paths)} files)")
+        raise ValueError(
+            f"the mask {paths[0]} holds no voxel (common to {len(paths)} files): name another in "
+            "recipe.mask, or leave out the run that has none in common with the others"
+        )
     return nibabel.Nifti1Image(inside.astype(np.uint8), first.affine)
 
 
@@ -73,11 +113,11 @@ def guess_mask(path):
     """Make a brain mask of a run where the study has none: nilearn's, from the mean volume."""
     from nilearn.masking import compute_epi_mask
 
-    _data(_open(path), path)  # a damaged file is better refused here
+    data_of(open_image(path), path)  # a damaged file is better refused here
     return compute_epi_mask(str(path))
 
 
-def read_run(path, mask, smoothing_fwhm_mm=None):
+def read_run(path, mask, smoothing_fwhm_mm=None, mask_name="the mask"):
     """Read the signal of one run within a mask, as nilearn's NiftiMasker orders it.
 
     Parameters
@@ -88,6 +128,8 @@ def read_run(path, mask, smoothing_fwhm_mm=None):
         On the same grid.
     smoothing_fwhm_mm : float, optional
         Gaussian smoothing in space, in mm.
+    mask_name : str
+        What messages call the mask.
 
     Returns
     -------
@@ -101,12 +143,12 @@ def read_run(path, mask, smoothing_fwhm_mm=None):
     """
     from nilearn.maskers import NiftiMasker
 
-    image = _open(path)
+    image = open_image(path)
     if image.ndim != 4:
-        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4")
-    _same_grid(image, path, mask, "the mask")
-    values = _data(image, path)[np.asarray(mask.dataobj) > 0].T  # (n_volumes, n_voxels)
-    _check_values(path, values)
+        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4 (x, y, z, volume)")
+    _same_grid(image, path, mask, mask_name)
+    values = data_of(image, path)[np.asarray(mask.dataobj) > 0].T  # (n_volumes, n_voxels)
+    check_values(path, values)
     if not smoothing_fwhm_mm:
         return np.ascontiguousarray(values)
     masker = NiftiMasker(mask, smoothing_fwhm=smoothing_fwhm_mm, standardize=None, reports=False)
@@ -122,38 +164,17 @@ def positions_mm(mask):
 
 def region_channels(path, mask):
     """Return which channels of a mask lie in a region's mask, as indices."""
-    image = _open(path)
+    image = open_image(path)
     _same_grid(image, path, mask, "the brain mask")
-    return np.flatnonzero(_data(image, path)[np.asarray(mask.dataobj) > 0] > 0)
+    return np.flatnonzero(data_of(image, path)[np.asarray(mask.dataobj) > 0] > 0)
 
 
 def _header(path):
-    image = _open(path)
+    image = open_image(path)
     if image.ndim != 4:
-        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4")
+        raise ValueError(f"{path} has {image.ndim} dimensions: a BOLD run has 4 (x, y, z, volume)")
     unit = SECONDS.get(image.header.get_xyzt_units()[1], 1.0)
     return float(image.header.get_zooms()[3]) * unit, image.shape[3]
-
-
-def _open(path):
-    import nibabel
-
-    if not Path(path).stat().st_size:
-        raise ValueError(
-            f"{path} is empty: the data set came without its signal files "
-            "(fetch them, for instance by datalad get)"
-        )
-    try:
-        return nibabel.load(path)
-    except (nibabel.filebasedimages.ImageFileError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path} is not a readable NIfTI file ({error}): fetch it again") from None
-
-
-def _data(image, path):
-    try:
-        return np.asarray(image.dataobj, np.float32)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} ends too early or is damaged ({error}): fetch it again") from None
 
 
 def _same_grid(image, path, other, other_name):
@@ -166,20 +187,4 @@ def _same_grid(image, path, other, other_name):
         raise ValueError(
             f"{path} lies elsewhere than {other_name} (their affines differ by up to "
             f"{np.abs(image.affine - other.affine).max():.3g} mm): choose files of one space"
-        )
-
-
-def _check_values(path, values):
-    finite = np.isfinite(values)
-    if not finite.all():
-        raise ValueError(
-            f"{path} holds values that are not finite in {int((~finite).any(axis=0).sum())} voxels "
-            f"of the mask and {int((~finite).any(axis=1).sum())} of {len(values)} volumes: shrink "
-            "the mask or repair the run"
-        )
-    flat = np.flatnonzero(np.ptp(values, axis=1) == 0) if values.shape[1] > 1 else []
-    if len(flat):
-        raise ValueError(
-            f"{path}: {len(flat)} of {len(values)} volumes have one value everywhere (the first "
-            f"is volume {flat[0]}): they were never recorded; cut them off, with their events"
         )

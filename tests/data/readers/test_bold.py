@@ -76,7 +76,7 @@ def test_a_truncated_file_is_named(tmp_path, mask, bold, name, keep):
     path = tmp_path / name
     write_nifti(path, bold, 2.0)
     path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    with pytest.raises(ValueError, match=f"{name} (is empty|ends too early|is not a readable)"):
+    with pytest.raises(ValueError, match=f"{name} (is empty|ends too early|is no readable)"):
         read_run(path, mask)
 
 

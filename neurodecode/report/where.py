@@ -1,0 +1,141 @@
+"""Where the signal lies: maps of the channels, on slices, on the cortex or on the head."""
+
+import numpy as np
+
+from neurodecode.report.artifacts import array, document, file, subjects, table, tensors
+from neurodecode.report.brain_map import brain_map
+from neurodecode.report.figures import as_png
+from neurodecode.report.page import render
+from neurodecode.report.pictures import png_uri
+from neurodecode.report.surface_map import is_drawable, surface_map
+from neurodecode.report.topography import topography
+
+SCALE = (
+    "Colour scale: 1st to 99th percentile. Repeat correlation is measured on training trials only."
+)
+WEIGHTS = (
+    "The ridge weights' norm is taken over all targets, per standardised {}; {} were not selected."
+)
+SLICES = "Axial slices of the analysed mask, left is left. " + WEIGHTS.format(
+    "voxel", "white voxels"
+)
+CORTEX = "The inflated cortex, four views. " + WEIGHTS.format("vertex", "bare vertices")
+HEADS = (
+    "The head from above, nose up, left is left; dots are sensors, colours between them are "
+    "interpolated. Repeat correlation is the mean over times. The pattern at the peak of the time "
+    "course is the covariance of each standardised sensor with what the decoder says there; the "
+    "norm of ridge weights is taken over all times and targets."
+)
+NO_MESH = "Nothing is drawn: the mesh of the surface space {} is not at hand."
+
+
+def brain(study):
+    """Draw reliability and what the decoders use, per voxel, vertex or sensor."""
+    from markupsafe import Markup
+
+    named = subjects(study.inputs)
+    kinds = ((_slices, SLICES, "figures"), (_cortex, CORTEX, "figures"), (_heads, HEADS, "panels"))
+    parts = []
+    for draw, text, layout in kinds:
+        maps = [one for subject in named for one in draw(study, subject)]
+        if maps:
+            parts.append(
+                render("figure.html.j2", figures=maps, text=f"{text} {SCALE}", layout=layout)
+            )
+    missing = {about["space"] or "unnamed" for about, where in _surfaces(study) if where is None}
+    if missing:
+        text = NO_MESH.format(", ".join(sorted(missing)))
+        parts.append(render("figure.html.j2", figures=[], text=text, layout="figures"))
+    return Markup("").join(parts) or None
+
+
+def _slices(study, subject):
+    """Slices of a subject's brain, where preprocess left a mask."""
+    import nibabel
+
+    path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
+    if path is None:
+        return []
+    mask = nibabel.load(path)
+    return [
+        _map(study, subject, word, brain_map(mask, values, cmap), "brain")
+        for word, cmap, values in _per_channel(study, subject)
+    ]
+
+
+def _cortex(study, subject):
+    """The cortex of a subject whose channels lie on a mesh that is at hand."""
+    about, where = _surface(study, subject) or (None, None)
+    if where is None:
+        return []
+    return [
+        _map(study, subject, word, surface_map(about["space"], where, values, cmap), "brain")
+        for word, cmap, values in _per_channel(study, subject)
+    ]
+
+
+def _heads(study, subject):
+    """Topographies of a subject's sensors, where they have positions."""
+    sensors = table(study.inputs, "preprocess", "space/sensors.tsv", subject)
+    if sensors is None:
+        return []
+    found = [*_reliability(study, subject, "YlGnBu")]
+    found += [*_pattern(study, subject, "YlOrRd")] or [*_weights(study, subject, "YlOrRd")]
+    drawn = {word: topography(sensors, values, cmap) for word, cmap, values in found}
+    return [_map(study, subject, word, f, "head") for word, f in drawn.items() if f is not None]
+
+
+def _map(study, subject, word, figure, kind):
+    """Remember a map's PNG for the folder, return it for the page too."""
+    title = f"{subject}: {word}"
+    name = f"{kind}_{subject}_{word.replace(' ', '_')}.png"
+    study.figures[name] = png = as_png(figure)
+    return {"svg": png_uri(png), "alt": f"{kind} map, {title}", "title": title}
+
+
+def _surfaces(study):
+    found = (_surface(study, subject) for subject in subjects(study.inputs))
+    return [one for one in found if one]
+
+
+def _surface(study, subject):
+    """surface.json and vertices.tsv of a subject (None: no mesh); None: not on a surface."""
+    about = document(study.inputs, "preprocess", "space/surface.json", subject)
+    if about is None:
+        return None
+    where = table(study.inputs, "preprocess", "space/vertices.tsv", subject)
+    return about, (where if is_drawable(about["space"], where) else None)
+
+
+def _per_channel(study, subject):
+    """(what, colours, values) of every map there is: one value a channel, NaN where unused."""
+    return [*_reliability(study, subject, "viridis"), *_weights(study, subject, "magma")]
+
+
+def _reliability(study, subject, cmap):
+    """The repeat correlation, if it was measured."""
+    channels = tensors(study.inputs, "align", "channels.safetensors") or {}
+    if f"{subject}/reliability" in channels:
+        yield "repeat correlation", cmap, np.asarray(channels[f"{subject}/reliability"], float)
+
+
+def _weights(study, subject, cmap):
+    """The norm of the ridge weights: one value per channel, NaN where unused."""
+    channels = tensors(study.inputs, "align", "channels.safetensors") or {}
+    found = study.ridge_weights(subject)
+    if found is not None and f"{subject}/reliability" in channels:
+        selected, weights = found
+        norm = np.full(len(channels[f"{subject}/reliability"]), np.nan)
+        norm[selected] = np.linalg.norm(weights, axis=1)
+        yield "ridge weight norm", cmap, norm
+
+
+def _pattern(study, subject, cmap):
+    """The activation pattern of each sensor at the peak of the time course, if it has one."""
+    patterns = array(study.inputs, "timecourse", f"{subject}/pattern.npy")
+    told = document(study.inputs, "timecourse", "timecourse.json")
+    peak_s = told["subjects"][subject]["peak_s"] if told else None
+    if patterns is not None and peak_s is not None:
+        times_s = array(study.inputs, "timecourse", "times_s.npy")
+        at_peak = np.asarray(patterns[np.argmin(np.abs(np.asarray(times_s) - peak_s))], float)
+        yield f"pattern at {1000 * peak_s:.0f} ms", cmap, at_peak
