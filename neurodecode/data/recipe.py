@@ -40,8 +40,9 @@ class Recipe:
     label_column: str = ""
     """Column of events.tsv naming the category, where there is no picture per trial; then the
     category is the stimulus."""
-    stimulus_table: str = "stimuli/stimuli.tsv"
-    """Table of the pictures (stim_file, stimulus_id, caption, partition, attributes), or ""."""
+    stimulus_table: str | None = "stimuli/stimuli.tsv"
+    """Table of the pictures (stim_file, stimulus_id, caption, partition, attributes), or ""; None:
+    ``stimuli/stimuli.tsv`` or ``stimuli.tsv``, where there is one."""
     ignore: list[str] = field(default_factory=lambda: ["n/a", "rest", "blank", "fixation"])
     """Values of the stimulus or label column that are not trials."""
     merge_gap_s: float = 0.0

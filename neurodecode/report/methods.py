@@ -79,6 +79,10 @@ def _facts(study, made):
         facts["split"] = _text(split.get("rule", ""))
         facts["split hash"] = str(split.get("hash", ""))
         facts["split counts"] = _counts(split.get("counts", {}))
+        cut = split.get("shared", {}).get("runs")
+        facts["runs on several sides"] = (
+            f"{cut}: training knows what their trials share" if cut else ""
+        )
     repeats = averaging(study.inputs)
     if repeats:
         facts["test responses"] = _repeats(repeats)
