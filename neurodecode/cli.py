@@ -107,6 +107,9 @@ def run(overrides):
         config = OmegaConf.to_container(composed, resolve=True)
         codes.append(guarded(lambda: run_composed(config, _output_folder())))
 
+    # Modules of your own lie where you stand; last, so that no file there hides a library.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     # No experiment is what there is without one; Hydra takes null in the file only.
     sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
     try:

@@ -69,13 +69,10 @@ class Ready:
 
     def _check(self, values, rows):
         flat = values.reshape(len(values), -1)
-        bad = ~np.isfinite(flat)
+        bad = ~np.isfinite(values)
         if bad.any():
-            row, column = np.argwhere(bad)[0]
-            channel = column // (flat.shape[1] // values.shape[1])
-            n_channels = int(
-                (~np.isfinite(values)).reshape(*values.shape[:2], -1).any((0, 2)).sum()
-            )
+            row, channel = np.argwhere(bad)[0][:2]
+            n_channels = len(np.unique(np.nonzero(bad)[1]))
             raise ValueError(
                 f"{self.path} holds {int(bad.sum())} values of {bad.size} that are not finite, in "
                 f"{n_channels} channels; the first is in row {rows[row]}, channel {channel}: leave "

@@ -51,6 +51,6 @@ def _open(path):
     except ValueError as error:
         if "object" in str(error).lower():
             raise ValueError(
-                f"{path} holds Python objects, which are not opened, since they may run code: {SAVE}"
+                f"{path} holds Python objects, which may run code and are not opened: {SAVE}"
             ) from None
         raise ValueError(f"{path} is cut short or damaged ({error}): write it again") from None
