@@ -1,11 +1,16 @@
-"""Responses that are there already: read row by row, checked, and nothing estimated."""
+"""Responses that are there already: read row by row, checked, and nothing estimated.
 
+A layout says in the column ``responses_row`` of its events which row a trial is, from 0: of its
+run's file, or of the one file that holds all runs.
+"""
+
+import hashlib
 from typing import Literal
 
 import numpy as np
 
 from neurodecode.core.views import read_table
-from neurodecode.data.layouts.folder import ROW
+from neurodecode.data.layouts.folder import ROW, WHOLE
 from neurodecode.data.readers import bold
 from neurodecode.data.readers.responses import open_responses
 from neurodecode.preprocess.base import RunResponses
@@ -13,7 +18,7 @@ from neurodecode.signal.by_run import zscore_by_run
 
 
 class Ready:
-    """Rows of ``responses.npy``; see `neurodecode.preprocess.base.Recording`.
+    """Rows of ``.npy`` files; see `neurodecode.preprocess.base.Recording`.
 
     Parameters
     ----------
@@ -34,10 +39,11 @@ class Ready:
         window_s: list[float] | None = None,
     ):
         own = dict(zip(files["kind"], files["file"], strict=True))
-        self.path, self.standardise = own["signal"], standardise
-        self.responses = open_responses(self.path)
-        n_channels = self.responses.shape[1]
-        times_s = _times(own.get("times"), self.path, self.responses.shape[2:])
+        signals = files[files["kind"] == "signal"]
+        self.paths = dict(zip(signals["run"], signals["file"], strict=True))
+        n_channels, *axis = _one_shape(self.paths.values())
+        times_s = _times(own.get("times"), own["signal"], tuple(axis))
+        self.standardise = standardise
         self.inside = _inside(window_s, times_s)
         self.described = _described(own, n_channels)
         if times_s is not None:
@@ -48,12 +54,13 @@ class Ready:
 
     def run(self, name, trials):
         """Read the rows of one run's trials, float32."""
-        rows = trials[ROW].to_numpy()
-        values = self.responses[rows]
+        path = self.paths.get(name) or self.paths[WHOLE]
+        rows = _rows(trials)
+        values = open_responses(path)[rows]
         values = values if self.inside is None else values[:, :, self.inside]
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
             values = np.array(values, np.float32)
-        self._check(values, rows)
+        _check(path, values, rows)
         nuisance = {"mean_response": values.reshape(len(values), -1).mean(axis=1, dtype=float)}
         if self.standardise == "zscore":
             values = zscore_by_run(values, np.zeros(len(values)))
@@ -67,27 +74,51 @@ class Ready:
         """Nothing is known of how the responses were made."""
         return {}
 
-    def _check(self, values, rows):
-        flat = values.reshape(len(values), -1)
-        bad = ~np.isfinite(values)
-        if bad.any():
-            row, channel = np.argwhere(bad)[0][:2]
-            n_channels = len(np.unique(np.nonzero(bad)[1]))
+
+def _one_shape(paths):
+    """The shape of a response, the same in all files of a subject."""
+    shapes = {path: open_responses(path).shape[1:] for path in paths}
+    first, *others = shapes.items()
+    for path, shape in others:
+        if shape != first[1]:
             raise ValueError(
-                f"{self.path} holds {int(bad.sum())} values of {bad.size} that are not finite, in "
-                f"{n_channels} channels; the first is in row {rows[row]}, channel {channel}: leave "
-                "these channels out, or set them to 0 in all trials (a channel that never varies "
-                "is not used)"
+                f"{path} has responses of shape {shape}, {first[0]} of {first[1]}: a subject has "
+                "the same channels and times in all runs"
             )
-        seen = {}
-        for row, value in zip(rows, flat, strict=True):
-            other = seen.setdefault(value.tobytes(), row)
-            if other != row:
-                raise ValueError(
-                    f"{self.path}: rows {other} and {row} are the same to the last bit: a trial "
-                    "was written twice, or missing ones were filled in; take them out, and their "
-                    "lines of trials.tsv"
-                )
+    return first[1]
+
+
+def _rows(trials):
+    if ROW not in trials:
+        raise ValueError(
+            f"the layout of the study gives no column {ROW}: responses that are there already "
+            "need it, as in recipe=folder"
+        )
+    return trials[ROW].to_numpy()
+
+
+def _check(path, values, rows):
+    """Refuse values that are not finite, and rows that are the same to the last bit."""
+    flat = values.reshape(len(values), -1)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, channel = np.argwhere(bad)[0][:2]
+        n_channels = len(np.unique(np.nonzero(bad)[1]))
+        raise ValueError(
+            f"{path} holds {int(bad.sum())} values of {bad.size} that are not finite, in "
+            f"{n_channels} channels; the first is in row {rows[row]}, channel {channel}: leave "
+            "these channels out, or set them to 0 in all trials (a channel that never varies "
+            "is not used)"
+        )
+    seen = {}
+    for row, value in zip(rows, flat, strict=True):
+        other = seen.setdefault(hashlib.sha256(value).digest(), row)
+        if other != row:
+            raise ValueError(
+                f"{path}: rows {other} and {row} are the same to the last bit: a trial "
+                "was written twice, or missing ones were filled in; take them out, and their "
+                "lines of trials.tsv"
+            )
 
 
 def _times(path, signal, axis):

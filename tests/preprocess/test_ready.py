@@ -9,6 +9,7 @@ import pytest
 
 from neurodecode.core.runner import run_stage
 from neurodecode.core.views import read_table
+from neurodecode.preprocess.ready import Ready
 from neurodecode.signal.by_run import zscore_by_run
 from neurodecode.stages import index, preprocess
 from tests.data.small_folder import N_CHANNELS, N_RUNS, PICTURES, write_folder
@@ -185,3 +186,22 @@ def test_a_time_axis_needs_its_times(preprocessed):
     path.unlink()
     with pytest.raises(ValueError, match="no times_s.npy beside it"):
         preprocessed()
+
+
+def test_each_run_may_have_a_file_of_its_own(tmp_path):
+    rng = np.random.default_rng(0)
+    made = {name: rng.standard_normal((4, 3)) for name in ("run-01", "run-02")}
+    for name, values in made.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    files = pd.DataFrame({"run": list(made), "kind": "signal", "name": ""})
+    files["file"] = [str(tmp_path / f"{name}.npy") for name in made]
+    recording = Ready(files)
+    rows = pd.DataFrame({"responses_row": [3, 1]})
+    for name, values in made.items():
+        found = recording.run(name, rows).responses
+        np.testing.assert_array_equal(found, values[[3, 1]].astype(np.float32))
+    with pytest.raises(ValueError, match="no column responses_row"):
+        recording.run("run-01", pd.DataFrame({"onset_s": [0.0]}))
+    np.save(tmp_path / "run-02.npy", np.ones((4, 2)))
+    with pytest.raises(ValueError, match=r"run-02.npy has responses of shape \(2,\)"):
+        Ready(files)

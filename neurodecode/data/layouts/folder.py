@@ -23,6 +23,7 @@ DESCRIBED = {
     "times": "times_s.npy",
     "sensors": "sensors.tsv",
 }
+WHOLE = "all"  # in files.tsv, the run of a file that holds several
 ROW = "responses_row"  # of the trial table: which row of responses.npy a trial is, from 0
 TIMES = ("onset_s", "onset", "duration_s", "duration")
 PLACES = ("subject", "session", "run")
@@ -155,7 +156,7 @@ def _run(subject, folder):
     return Run(
         subject=subject,
         session="",
-        run="all",
+        run=WHOLE,
         signals={"": _there(folder, RESPONSES)},
         events=_there(folder, TRIALS),
         others={kind: path for kind, path in others.items() if path.is_file()},
