@@ -14,6 +14,8 @@ USAGE = """\
 neurodecode run experiment=demo                  simulated study, to pictures and a report
 neurodecode run experiment=retrieval recipe.root=DIR recipe.task=NAME
                                                  your own BIDS folder: which picture was seen
+neurodecode run experiment=folder recipe.root=DIR
+                                                 responses.npy, trials.tsv and pictures, as they are
 neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
                                                  any key of the configuration, by name
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
