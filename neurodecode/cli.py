@@ -25,6 +25,9 @@ neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the oth
 def main(argv=None):
     """Run the command line and return its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Modules of your own lie where you stand; last, so that no file there hides a library.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     parser = _parser()
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv):
         return run(argv[1:])
@@ -109,9 +112,6 @@ def run(overrides):
         config = OmegaConf.to_container(composed, resolve=True)
         codes.append(guarded(lambda: run_composed(config, _output_folder())))
 
-    # Modules of your own lie where you stand; last, so that no file there hides a library.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     # No experiment is what there is without one; Hydra takes null in the file only.
     sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
     try:
