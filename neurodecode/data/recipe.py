@@ -33,7 +33,9 @@ class Recipe:
     mask: dict | None = field(default_factory=lambda: {"suffix": "mask", "desc": "brain"})
     rois: dict = field(default_factory=dict)
     """Name of a region -> pattern of its mask, such as {early: {suffix: mask, desc: early}}."""
-    confounds: dict | None = field(default_factory=lambda: {"suffix": "timeseries", "desc": "confounds"})
+    confounds: dict | None = field(
+        default_factory=lambda: {"suffix": "timeseries", "desc": "confounds"}
+    )
     """Pattern of the confounds tables; None or {} where there are none."""
     stim_column: str = "stim_file"
     """Column of events.tsv naming the picture, relative to ``stimuli/``."""
