@@ -14,6 +14,8 @@ USAGE = """\
 neurodecode run experiment=demo                  simulated study, to pictures and a report
 neurodecode run experiment=retrieval recipe.root=DIR recipe.task=NAME
                                                  your own BIDS folder: which picture was seen
+neurodecode run experiment=folder recipe.root=DIR
+                                                 responses.npy, trials.tsv and pictures, as they are
 neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
                                                  any key of the configuration, by name
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
@@ -34,6 +36,9 @@ neurodecode report 'runs/demo/2026-*' --out together"""
 def main(argv=None):
     """Run the command line and return its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Modules of your own lie where you stand; last, so that no file there hides a library.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     parser = _parser()
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv):
         return dry_run(argv[1:]) if DRY in argv else run(argv[1:])

@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from neurodecode.core.key import digest
+
 PACKAGE = "neurodecode"
 ROOT = Path(__file__).parents[1]
 # The kernel's plumbing moves files about; of core only these decide numbers.
@@ -37,6 +39,11 @@ def fingerprint(module, targets=()):
             seen[name] = code
             todo += [i for i in imports if not i.startswith(f"{PACKAGE}.core")]
     return dict(sorted(seen.items()))
+
+
+def code_digest(node):
+    """Digest the code of a `_target_`: whoever runs later what it fitted is computed anew."""
+    return digest(fingerprint(node["_target_"].rpartition(".")[0]))
 
 
 def moved(old, new):

@@ -298,7 +298,7 @@ def _nearest(pool, signal, pattern, extensions, key):
     if not fitting:
         raise FileNotFoundError(
             f"no file {pattern} ({' or '.join(extensions)}) for {signal.path.name}: check {key} "
-            f"and recipe.derivatives, or switch it off with {key}={{}}"
+            f"and recipe.derivatives, or switch it off with {key}=null"
         )
     most = max(len(f.entities) for f in fitting)
     best = [f for f in fitting if len(f.entities) == most]

@@ -30,18 +30,21 @@ class Recipe:
     bold_entities: dict = field(default_factory=dict)
     """Entities of the signal files, such as {space: MNI152NLin2009cAsym, desc: preproc};
     where there are any the signal is read from ``derivatives``, otherwise from ``root``."""
-    mask: dict = field(default_factory=lambda: {"suffix": "mask", "desc": "brain"})
+    mask: dict | None = field(default_factory=lambda: {"suffix": "mask", "desc": "brain"})
     rois: dict = field(default_factory=dict)
     """Name of a region -> pattern of its mask, such as {early: {suffix: mask, desc: early}}."""
-    confounds: dict = field(default_factory=lambda: {"suffix": "timeseries", "desc": "confounds"})
-    """Pattern of the confounds tables; {} where there are none."""
+    confounds: dict | None = field(
+        default_factory=lambda: {"suffix": "timeseries", "desc": "confounds"}
+    )
+    """Pattern of the confounds tables; None or {} where there are none."""
     stim_column: str = "stim_file"
     """Column of events.tsv naming the picture, relative to ``stimuli/``."""
     label_column: str = ""
     """Column of events.tsv naming the category, where there is no picture per trial; then the
     category is the stimulus."""
-    stimulus_table: str = "stimuli/stimuli.tsv"
-    """Table of the pictures (stim_file, stimulus_id, caption, partition, attributes), or ""."""
+    stimulus_table: str | None = "stimuli/stimuli.tsv"
+    """Table of the pictures (stim_file, stimulus_id, caption, partition, attributes), or ""; None:
+    ``stimuli/stimuli.tsv`` or ``stimuli.tsv``, where there is one."""
     ignore: list[str] = field(default_factory=lambda: ["n/a", "rest", "blank", "fixation"])
     """Values of the stimulus or label column that are not trials."""
     merge_gap_s: float = 0.0

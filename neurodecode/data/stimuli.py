@@ -1,6 +1,7 @@
 """The stimuli of a study: their table, their files, and pictures as arrays."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,15 @@ from neurodecode.data.recipe import Recipe
 
 COLUMNS = ("stimulus_id", "path", "sha256", "caption", "partition")
 PARTITIONS = ("train", "test", "")
+TABLES = ("stimuli/stimuli.tsv", "stimuli.tsv")
+
+
+def with_table(recipe: Recipe, root):
+    """Name the table of pictures that the recipe leaves open: the first of `TABLES`, or ""."""
+    if recipe.stimulus_table is not None:
+        return recipe
+    found = (name for name in TABLES if (Path(root) / name).is_file())
+    return replace(recipe, stimulus_table=next(found, ""))
 
 
 def known_stimuli(recipe: Recipe, root):

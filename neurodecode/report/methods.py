@@ -79,6 +79,7 @@ def _facts(study, made):
         facts["split"] = _text(split.get("rule", ""))
         facts["split hash"] = str(split.get("hash", ""))
         facts["split counts"] = _counts(split.get("counts", {}))
+        facts["runs on several sides"] = _cut(split.get("shared", {}).get("runs"))
     repeats = averaging(study.inputs)
     if repeats:
         facts["test responses"] = _repeats(repeats)
@@ -108,6 +109,11 @@ def _repeats(repeats):
     span = number(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     n = number(min(rows)) if len(rows) == 1 else f"{min(rows)} to {max(rows)}"
     return f"{n} test stimuli per subject, {span} repeats averaged before the network"
+
+
+def _cut(n_runs):
+    """What a split through runs lets training know."""
+    return f"{n_runs}: training knows what trials of a run share" if n_runs else ""
 
 
 def _stages(made, opened):

@@ -19,6 +19,7 @@ from neurodecode.align.apply import (
 from neurodecode.align.identity import nearest_channels
 from neurodecode.align.shared import mean_correlation, shared_responses
 from neurodecode.core.build import build
+from neurodecode.core.fingerprint import code_digest
 from neurodecode.core.ranges import Correlation
 from neurodecode.core.stage import stage
 from neurodecode.signal.reliability import repeat_correlation
@@ -75,8 +76,9 @@ def run(config, inputs, out):
     out.save_tensors("scaling.safetensors", fitted.scaling)
     out.save_tensors("channels.safetensors", fitted.channels)
     out.save_tensors("maps.safetensors", fitted.maps)
-    nodes = {"scaling": config.scaling, "aligner": config.aligner, "reference": reference}
-    out.save_json("aligner.json", nodes)
+    nodes = {"scaling": config.scaling, "aligner": config.aligner}
+    code = {name: code_digest(node) for name, node in nodes.items()}
+    out.save_json("aligner.json", nodes | {"reference": reference, "code": code})
     out.save_table("alignment.tsv", pd.DataFrame(rows, columns=COLUMNS).assign(on="val"))
 
 

@@ -154,6 +154,12 @@ def _score_given(decoder, prepared, embeddings, labels, train, test):
 def _classes(inputs):
     """The categories and the embeddings of their names, in one order."""
     classes = inputs.table("embed", "stimuli.tsv")["stimulus_id"].tolist()
+    if len(classes) < 4:
+        raise ValueError(
+            f"the study has the categories {', '.join(classes)}: crossvalidate needs 4 or more, "
+            "since it also holds out two and trains on the others; choose a finer column in "
+            "recipe.label_column"
+        )
     if "text.npy" not in inputs.files("embed"):
         raise ValueError(
             "crossvalidate needs text embeddings of the categories: stage embed wrote none"

@@ -11,7 +11,7 @@ from neurodecode.core.build import build
 from neurodecode.core.stage import stage
 from neurodecode.data.bids import derivatives_folder
 from neurodecode.data.recipe import Recipe
-from neurodecode.data.stimuli import known_stimuli, name_stimuli, stimulus_table
+from neurodecode.data.stimuli import known_stimuli, name_stimuli, stimulus_table, with_table
 from neurodecode.data.trials import trial_table
 
 
@@ -28,6 +28,7 @@ def raw_files(config):
     if not recipe.root:
         return []
     root = Path(recipe.root).expanduser()
+    recipe = with_table(recipe, root)
     files = [p for run in build(recipe.layout).runs(recipe, root) for p in run.files()]
     if not recipe.label_column:
         shown = [
@@ -43,6 +44,7 @@ def run(config, inputs, out):
     """Read events and headers; write the trials and files of every subject, and the stimuli."""
     recipe = config.recipe
     root, digest = _data_set(recipe, inputs)
+    recipe = with_table(recipe, root)
     layout = build(recipe.layout)
     runs = layout.runs(recipe, root)
     facts = [layout.facts(r) for r in runs]
@@ -64,8 +66,9 @@ def run(config, inputs, out):
     out.save_table("stimuli.tsv", stimuli)
     out.save_json("subjects.json", subjects)
     n_trials = sum(map(len, trials.values()))
+    n_runs = sum(t["run"].nunique() for t in trials.values())
     out.log(
-        f"{recipe.name}: {len(subjects)} subjects, {len(runs)} runs, {n_trials} trials of "
+        f"{recipe.name}: {len(subjects)} subjects, {n_runs} runs, {n_trials} trials of "
         f"{len(stimuli)} stimuli"
     )
 

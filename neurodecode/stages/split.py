@@ -30,7 +30,7 @@ def run(config, inputs, out):
     rule = build(config.rule)
     labels = rule(trials, stimuli, child_rng(config.seed, "split"))
 
-    counts = count_sides(trials, labels)
+    counts, shared = count_sides(trials, labels), shared_values(trials, labels)
     out.save_table("split.tsv", trials[COLUMNS].assign(split=labels))
     out.save_json(
         "split.json",
@@ -38,7 +38,7 @@ def run(config, inputs, out):
             "hash": split_hash(trials["trial_id"], labels),
             "rule": config.rule,
             "counts": counts,
-            "shared": shared_values(trials, labels),
+            "shared": shared,
             "groups": int(tied_groups(trials, ("stimulus_id", "run")).max()) + 1,
         },
     )
@@ -47,6 +47,17 @@ def run(config, inputs, out):
             f"{side} {n['trials']} ({n['stimuli']} stimuli)" for side, n in sides.items()
         )
         out.log(f"{subject}: {told}")
+    if shared["runs"]:
+        out.log(leak(shared["runs"]))
+
+
+def leak(n_runs):
+    """Say what a split that cuts through runs lets training know of test trials."""
+    return (
+        f"{n_runs} runs have trials on several sides: training knows what all trials of a run "
+        "share (noise, drift, state). Where test stimuli have runs of their own, "
+        "split.rule.ties=[stimulus_id,run] keeps runs whole"
+    )
 
 
 def shared_values(trials, labels):

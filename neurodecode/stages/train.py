@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.core.fingerprint import fingerprint
-from neurodecode.core.key import digest
+from neurodecode.core.fingerprint import code_digest
 from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
@@ -150,11 +149,6 @@ def training_statistics(tables, seen):
 def standardise(tokens, statistics):
     """Tokens with mean 0 and variance 1 over the training stimuli, per feature."""
     return (tokens - statistics["targets/tokens_mean"]) / statistics["targets/tokens_std"]
-
-
-def code_digest(node):
-    """Digest the code of a network: whoever runs it later is computed anew when it changes."""
-    return digest(fingerprint(node["_target_"].rpartition(".")[0]))
 
 
 def untrained_prior(config, tables):

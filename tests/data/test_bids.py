@@ -244,8 +244,9 @@ def test_another_pattern_finds_another_mask_and_no_pattern_none(tmp_path):
     assert found().others["mask"].name.endswith("_desc-brain_mask.nii.gz")
     early = found(mask={"suffix": "mask", "desc": "early"})
     assert early.others["mask"].name.endswith("_desc-early_mask.nii.gz")
-    assert set(found(mask={}).others) == {"confounds"}
-    assert "confounds" not in found(confounds={}).others
+    for nothing in ({}, None):  # a command line can give null; {} there changes nothing
+        assert set(found(mask=nothing).others) == {"confounds"}
+        assert "confounds" not in found(confounds=nothing).others
 
 
 def test_confounds_are_chosen_among_several_tables(tmp_path):

@@ -119,6 +119,7 @@ def test_nothing_outside_the_training_rows_changes_what_is_fitted(aligned):
 def test_what_was_saved_maps_trials_into_the_reference(aligned):
     found = aligned(study(), reference="sub-03", min_reliability=0.5)
     about, saved = json.loads(found.path("aligner.json").read_text()), tensors(found)
+    assert set(about.pop("code")) == {"scaling", "aligner"}
     assert about == {"scaling": STANDARD, "aligner": PROCRUSTES, "reference": "sub-03"}
     assert {k.split("/")[0] for k in saved["maps"]} == {"sub-01", "sub-02"}
     views = study(noise=0.0)

@@ -215,3 +215,11 @@ def test_names_without_text_embeddings_are_refused(tmp_path, store, artifact):
     (made["embed"] / "text.npy").unlink()
     with pytest.raises(ValueError, match="text embeddings"):
         crossvalidated(made, store, artifact)
+
+
+def test_fewer_categories_than_can_be_held_out_are_refused(tmp_path, store, artifact):
+    made = folders(tmp_path)
+    names = pd.DataFrame({"stimulus_id": CLASSES[:3]})
+    names.to_csv(made["embed"] / "stimuli.tsv", sep="\t")
+    with pytest.raises(ValueError, match="needs 4 or more.*recipe.label_column"):
+        crossvalidated(made, store, artifact)

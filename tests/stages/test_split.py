@@ -65,3 +65,11 @@ def test_a_split_that_cannot_be_says_why(index, store):
         made(index, store, {"val_fraction": 0.01})
     with pytest.raises(ValueError, match="class_column 'trial_type'"):
         made(index, store, {"class_column": "trial_type"})
+
+
+def test_a_split_through_runs_says_what_it_leaks(index, store, caplog):
+    with caplog.at_level("INFO", logger="neurodecode"):
+        made(index, store)
+        assert "on several sides" not in caplog.text
+        _, about = made(index, store, {"ties": ["stimulus_id"]})
+    assert f"{about['shared']['runs']} runs have trials on several sides" in caplog.text

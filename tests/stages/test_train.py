@@ -11,6 +11,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from neurodecode.cli import conf_folder
+from neurodecode.core import fingerprint
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import SealedError
 from neurodecode.core.views import Folder, View
@@ -303,8 +304,8 @@ def test_bytes_of_a_prior_that_comes_trained_count_in_the_key(with_code):
 def test_the_code_of_the_networks_counts_for_whoever_runs_them(trained, monkeypatch):
     made = json.loads((trained.folder / "config.json").read_text())
     assert set(made["code"]) == {"model", "prior"}
-    monkeypatch.setattr(train, "fingerprint", lambda module: {module: "edited"})
-    assert train.code_digest(made["model"]) != made["code"]["model"]
+    monkeypatch.setattr(fingerprint, "fingerprint", lambda module: {module: "edited"})
+    assert fingerprint.code_digest(made["model"]) != made["code"]["model"]
 
 
 @pytest.mark.parametrize("prior, training", [("dalle2", None), ("shipped", PLAN)])
