@@ -8,6 +8,7 @@ from neurodecode.data.recipe import Recipe
 
 COLUMNS = ("stimulus_id", "path", "sha256", "caption", "partition")
 PARTITIONS = ("train", "test", "")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def known_stimuli(recipe: Recipe, root):
@@ -174,6 +175,23 @@ def load_pictures(root, paths, size=None):
             "give one size to scale them to"
         )
     return np.stack(loaded) if loaded else np.zeros((0, *(size or (0, 0)), 3), np.uint8)
+
+
+def picture_files(folder):
+    """List the pictures in a folder and below it, relative to it, by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder} of pictures")
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no picture ({', '.join(PICTURES)})")
+    return [p.relative_to(folder).as_posix() for p in found]
 
 
 def _load_one(path, size):
