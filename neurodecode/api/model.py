@@ -17,6 +17,8 @@ from neurodecode.stages import predict, reconstruct
 from neurodecode.stages.align import load_fitted
 from neurodecode.stages.train import code_reader
 
+FARTHEST, NARROWEST = 100, 1e-3  # of scaled responses, which are around 1 and vary by 1
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -60,9 +62,18 @@ class TrainedModel:
             )
 
     def align(self, responses, subject):
-        """Scale, select and map responses as preprocessed: float32 (n_trials, channels, …)."""
+        """Scale, select and map responses as preprocessed: float32 (n_trials, channels, …).
+
+        Raises
+        ------
+        UserError
+            For an unknown subject, or where scaled responses are so far from 1 that they must be
+            in another unit.
+        """
         self.check_subject(subject)
-        return transform(responses, subject, self.fitted)
+        aligned = transform(responses, subject, self.fitted)
+        check_unit(aligned, subject)
+        return aligned
 
     def decode(self, aligned, subject):
         """What the network says of aligned responses: arrays by name, pooled as unit rows."""
@@ -160,6 +171,18 @@ def load_model(run, device="cpu"):
     made = inputs.json("train", "config.json")
     networks = predict.networks(made, trained, device)
     return TrainedModel(inputs, load_fitted(inputs), trained, made["sizes"], *networks, device)
+
+
+def check_unit(aligned, subject):
+    """Refuse scaled responses so large, or so much alike, that they must be in another unit."""
+    size = float(np.median(np.abs(aligned))) if aligned.size else 1.0
+    spread = float(np.median(aligned.std(axis=0))) if len(aligned) > 1 else 1.0
+    if size > FARTHEST or 0 < spread < NARROWEST:
+        raise UserError(
+            f"{subject}: scaled by the run's training rows, the responses are about {size:.2g} in "
+            f"size and vary by {spread:.2g}, where both should be around 1: give them in the run's "
+            "unit, preprocessed as in the run"
+        )
 
 
 def on_device(node, device):
