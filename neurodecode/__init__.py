@@ -17,3 +17,7 @@ def __getattr__(name):
     import importlib
 
     return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__():
+    return sorted({*globals(), *_PLACES})

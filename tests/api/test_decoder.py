@@ -88,7 +88,7 @@ def test_epochs_are_read_by_name_and_in_the_unit_of_the_run(decoder, trials):
     ("spoil", "message"),
     [
         (lambda x: x[:, :-1], "7 × 5 channels but was aligned with 8 × 5"),
-        (lambda x: x[0], "expected .n_trials, n_channels"),
+        (lambda x: x[0, 0], "expected .n_trials, n_channels"),
         (lambda x: x[:0], "at least one"),
         (lambda x: x * np.nan, "not finite"),
         (lambda x: x * 1e-6, "in the run's unit"),
@@ -123,8 +123,7 @@ def test_a_moved_store_is_found_where_it_is_said_to_lie(small, trials, tmp_path)
     assert np.array_equal(here.predict(trials), there.predict(trials))
 
 
-def test_a_run_without_a_generator_says_so(small, trials, decoder, monkeypatch):
-    monkeypatch.delitem(decoder.model.inputs._artifacts, "reconstruct")
+def test_a_run_without_a_generator_says_so(small, trials):
     fresh = neurodecode.load(small.run, subject="sub-01")
     del fresh.model.inputs._artifacts["reconstruct"]
     with pytest.raises(UserError, match="names no generator"):
@@ -132,10 +131,8 @@ def test_a_run_without_a_generator_says_so(small, trials, decoder, monkeypatch):
 
 
 def test_importing_the_package_loads_no_library():
-    code = (
-        "import sys, neurodecode; assert 'load' in dir(neurodecode); print('numpy' in sys.modules)"
-    )
+    code = "import sys, neurodecode as n; print('load' in dir(n), 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.split() == ["True", "False"]
     with pytest.raises(AttributeError, match="has no attribute 'lod'"):
         neurodecode.lod  # noqa: B018
