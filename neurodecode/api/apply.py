@@ -87,12 +87,14 @@ def apply(run, out=None, store=None, **options):
     UserError, ValueError, OSError
         Before anything is written to `out`.
     """
+    if "data" not in options:
+        raise UserError("say which recordings are to be decoded: data=FOLDER")
     config = dataclass_from(options, ApplyConfig, "apply")
     finished = open_run(run, "train", store)
     folder = Path(out).expanduser() if out else _next_folder(finished.folder)
     recipe = finished.config.get("recipe") or {}
     if config.derivatives is None:
-        config = dataclasses.replace(config, derivatives=recipe.get("derivatives") or "")
+        config = dataclasses.replace(config, derivatives=derivatives_like(recipe))
     if not config.study:
         config = dataclasses.replace(config, study=recipe.get("root") or "")
     try:
@@ -101,6 +103,25 @@ def apply(run, out=None, store=None, **options):
     except DamagedArtifact as damage:
         raise UserError(f"{damage}: run the experiment again, which computes it anew") from damage
     return folder
+
+
+def derivatives_like(recipe):
+    """Where derivatives lie in new recordings laid out as the run's: relative to their folder.
+
+    Raises
+    ------
+    UserError
+        If those of the run lay elsewhere: they would be taken for those of the new recordings.
+    """
+    folder, root = (Path(recipe.get(k) or "").expanduser() for k in ("derivatives", "root"))
+    if not folder.is_absolute():
+        return "" if folder == Path() else str(folder)
+    if not folder.is_relative_to(root.absolute()):
+        raise UserError(
+            f"the run read its derivatives from {folder}: say where those of the new recordings "
+            "lie, derivatives=DIR"
+        )
+    return str(folder.relative_to(root.absolute()))
 
 
 def _apply(config, run, out):

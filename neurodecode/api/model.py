@@ -12,10 +12,11 @@ from neurodecode.align.apply import Fitted, transform
 from neurodecode.core.build import build
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import UserError
+from neurodecode.core.progress import log
 from neurodecode.core.views import View
 from neurodecode.stages import predict, reconstruct
 from neurodecode.stages.align import load_fitted
-from neurodecode.stages.train import code_reader
+from neurodecode.stages.train import code_digest, code_reader
 
 FARTHEST, NARROWEST = 100, 1e-3  # of scaled responses, which are around 1 and vary by 1
 
@@ -52,13 +53,13 @@ class TrainedModel:
         """The subjects whose brains it knows."""
         return list(self.sizes["channels"])
 
-    def check_subject(self, subject):
+    def check_subject(self, subject, advice="train with this subject's recordings too"):
         """Refuse a subject whose brain the model does not know."""
         if subject not in self.subjects:
             raise UserError(
                 f"{subject} is unknown to the model, which was trained on "
                 f"{', '.join(self.subjects)}: a decoder reads the brains that it was trained on; "
-                "train with this subject's recordings too"
+                f"{advice}"
             )
 
     def align(self, responses, subject):
@@ -169,6 +170,8 @@ def load_model(run, device="cpu"):
     inputs = run.view()
     trained = inputs.tensors("train", "weights.safetensors")
     made = inputs.json("train", "config.json")
+    for name in (n for n, digest in made["code"].items() if code_digest(made[n]) != digest):
+        log.warning("%s: its code changed since it was trained: run again to be sure", name)
     networks = predict.networks(made, trained, device)
     return TrainedModel(inputs, load_fitted(inputs), trained, made["sizes"], *networks, device)
 

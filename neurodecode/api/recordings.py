@@ -82,7 +82,7 @@ def read_recordings(model, recipe, wanted_runs=None, n_jobs=1, progress=iter):
     layout = build(recipe.layout)
     runs = layout.runs(recipe, root)
     for subject in dict.fromkeys(r.subject for r in runs):
-        model.check_subject(subject)
+        model.check_subject(subject, "name those to decode, subjects=[…]")
     recipe = without_missing_column(recipe, runs)
     facts = [layout.facts(r) for r in runs]
     events = [(r, named(layout.events(r, recipe, f))) for r, f in zip(runs, facts, strict=True)]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from neurodecode import cli
-from neurodecode.api.apply import agreement, apply
+from neurodecode.api.apply import agreement, apply, derivatives_like
 from neurodecode.api.model import with_own
 from neurodecode.core.errors import UserError
 from neurodecode.core.views import read_table
@@ -167,6 +167,7 @@ def spoil_item(new):
     ("spoil", "options", "message"),
     [
         (spoil_subject, [], "sub-09 is unknown to the model, which was trained on sub-01, sub-02"),
+        (spoil_subject, [], "name those to decode, subjects=[…]"),
         (spoil_channels, [], "have 7 × 5 sensors, the model reads 8 × 5: use the same mask"),
         (spoil_names, [], "1 sensors are others (E9 for E3) than in the run"),
         (spoil_unit, [], "where both should be around 1: give them in the run's unit"),
@@ -208,6 +209,20 @@ def test_the_command_tells_where_the_page_lies(small, tmp_path, capsys):
     given = [str(small.run), f"data={small.new}", f"out={tmp_path / 'out'}", "samples=1"]
     assert cli.main(["apply", *given, "subjects=[sub-01]", "threads=1"]) == 0
     assert f"decoded: {tmp_path / 'out' / 'decoded.html'}" in capsys.readouterr().out
+
+
+def test_derivatives_of_the_old_recordings_are_never_taken_for_the_new_ones():
+    like = lambda **recipe: derivatives_like({"root": "/data/old", **recipe})
+    assert like() == like(derivatives="") == ""
+    assert like(derivatives="derivatives/fmriprep") == "derivatives/fmriprep"
+    assert like(derivatives="/data/old/derivatives/fmriprep") == "derivatives/fmriprep"
+    with pytest.raises(UserError, match="read its derivatives from /prep: say where"):
+        like(derivatives="/prep")
+
+
+def test_recordings_must_be_named(small):
+    with pytest.raises(UserError, match="data=FOLDER"):
+        apply(small.run)
 
 
 def test_agreement_is_the_mean_cosine_of_pairs():

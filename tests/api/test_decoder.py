@@ -123,6 +123,13 @@ def test_a_moved_store_is_found_where_it_is_said_to_lie(small, trials, tmp_path)
     assert np.array_equal(here.predict(trials), there.predict(trials))
 
 
+def test_a_network_whose_code_changed_is_told_of(small, trials, decoder, monkeypatch, caplog):
+    monkeypatch.setattr("neurodecode.api.model.code_digest", lambda node: "other")
+    same = neurodecode.load(small.run, subject="sub-01")
+    assert "model: its code changed since it was trained" in caplog.text
+    assert np.array_equal(same.predict(trials), decoder.predict(trials))
+
+
 def test_a_run_without_a_generator_says_so(small, trials):
     fresh = neurodecode.load(small.run, subject="sub-01")
     del fresh.model.inputs._artifacts["reconstruct"]

@@ -54,5 +54,6 @@ class Layout(Protocol):
         """Return a run's events: ``onset_s``, ``duration_s``, ``shown`` and free columns.
 
         Where the recipe names no column of stimuli and none of labels, every event is a trial and
-        ``shown`` is "". Columns ``session`` and ``run`` stand for those of `run`, where one file holds several.
+        ``shown`` is "". Columns ``session`` and ``run`` stand for those of `run`, where one file
+        holds several.
         """
