@@ -22,6 +22,15 @@ neurodecode run experiment=demo --cfg job        print the configuration, run no
 neurodecode run --dry experiment=demo            what is cached, what will be computed, and its cost
 neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other"""
 
+APPLY_USAGE = """\
+neurodecode apply runs/demo/… data=/data/new  decode every trial of new recordings; and, if wanted:
+    subjects=[sub-01] runs=[run-09] task=…    only these
+    derivatives=DIR                           confounds and preprocessed signals (as in the run)
+    average=COLUMN                            average trials with one value in this events column
+    candidates=all|test|train|FOLDER          seek among the study's stimuli, or a folder's pictures
+    top=5 samples=4                           candidates named, pictures painted for each row
+    out=DIR store=DIR study=DIR device=cuda n_jobs=2 threads=2"""
+
 
 DRY = "--dry"
 REPORT = """\
@@ -43,7 +52,8 @@ def main(argv=None):
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv):
         return dry_run(argv[1:]) if DRY in argv else run(argv[1:])
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("neurodecode").setLevel(logging.INFO)
     return guarded(lambda: arguments.action(arguments))
 
 
@@ -65,6 +75,7 @@ def _parser():
         DRY, action="store_true", help="say what is cached and what the rest will cost; run nothing"
     )
     run_parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+    _apply_parser(add("apply", "decode new recordings by the trained model of a run"))
     for name, text in {
         "fetch": "download a public data set as BIDS",
         "import": "turn files you have into BIDS",
@@ -122,6 +133,42 @@ def _data_parser(parser, verb):
         parser.add_argument("--stimuli", type=Path, help="folder with faces/ and houses/ pictures")
     parser.add_argument("--out", type=Path, default=Path("data/haxby"), help="BIDS folder to write")
     parser.set_defaults(action=_import_haxby if verb == "import" else _fetch_haxby)
+
+
+def _apply_parser(parser):
+    parser.epilog = APPLY_USAGE
+    parser.add_argument("run", type=Path, help="folder of a run that trained a model")
+    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="data=FOLDER, and others")
+    parser.set_defaults(action=_apply)
+
+
+def _apply(arguments):
+    options = key_values(arguments.options)
+    limit_threads(resolve_threads(options.pop("threads", None)))
+    from neurodecode.api.apply import apply
+
+    folder = apply(arguments.run, **options)
+    print(f"decoded: {folder / 'decoded.html'}")
+
+
+def key_values(texts):
+    """Read ``key=value`` as YAML does: ``top=5``, ``runs=[run-1,run-2]``."""
+    import yaml
+
+    from neurodecode.core.errors import ConfigError
+
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"{text!r}: expected key=value, such as data=/data/new")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"{key}: {value!r} cannot be read as YAML: put it in quotes"
+            ) from error
+    return found
 
 
 def _import_haxby(arguments):

@@ -27,7 +27,8 @@ ALLOWED = (
     | {"world": {"core", *NUMERICS}}
     | {"preprocess": {"core", "data", "signal"}}
     | {"stages": {"core", "data", "preprocess", "world", "report", "weights", *NUMERICS}}
-    | {"cli": {"core", "data", "stages", "report", "world", "weights", *NUMERICS}}
+    | {"api": {"core", "data", "preprocess", "stages", "report", "weights", *NUMERICS}}
+    | {"cli": {"api", "core", "data", "stages", "report", "world", "weights", *NUMERICS}}
 )
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "nilearn", "mne"}
 HEAVY |= {"sklearn", "matplotlib", "himalaya", "pandas", "nibabel", "scipy"}

@@ -56,7 +56,7 @@ class Pipeline:
         self.configs = {s.name: _typed_config(s, config) for s in self.stages}
         self.stages = [s for s in self.stages if s.applies(self.configs[s.name])]
         self.subjects = config.get("subjects")
-        self.store, self.hardware = store, hardware
+        self.config, self.store, self.hardware = config, store, hardware
         self.artifacts, self.records, self.events = {}, {}, []
         self.memory = config.get("memory", "full")
         self.run_folder = Path(run_folder) if run_folder else None
@@ -216,6 +216,8 @@ class Pipeline:
             "done": self.events,
             "waiting": waiting,
             "error": error,
+            "store": str(self.store.root),
+            "config": self.config,
         }
         write_json(self.run_folder / "run.json", state)
 

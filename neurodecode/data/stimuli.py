@@ -10,6 +10,7 @@ from neurodecode.data.recipe import Recipe
 
 COLUMNS = ("stimulus_id", "path", "sha256", "caption", "partition")
 PARTITIONS = ("train", "test", "")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TABLES = ("stimuli/stimuli.tsv", "stimuli.tsv")
 
 
@@ -194,6 +195,23 @@ def picture_size(path):
     """
     with _opened(path) as picture:
         return picture.size
+
+
+def picture_files(folder):
+    """List the pictures in a folder and below it, relative to it, by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder} of pictures")
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no picture ({', '.join(PICTURES)})")
+    return [p.relative_to(folder).as_posix() for p in found]
 
 
 def _load_one(path, size):

@@ -31,8 +31,8 @@ def read_events(path, recipe: Recipe, run_s=None):
     Returns
     -------
     events : DataFrame
-        ``onset_s``, ``duration_s``, ``shown`` (text of the stimulus or label column) and the
-        table's free columns, by onset.
+        ``onset_s``, ``duration_s``, ``shown`` (text of the stimulus or label column; "" where the
+        recipe names neither: every event is a trial) and the table's free columns, by onset.
 
     Raises
     ------
@@ -42,6 +42,8 @@ def read_events(path, recipe: Recipe, run_s=None):
     """
     table = _read_text(path)
     column = recipe.label_column or recipe.stim_column
+    if not column:
+        return _read_onsets(path, table, run_s)
     _check_columns(path, table, column)
     shown = table[column]
     table = table[~shown.isin(["", *recipe.ignore])].reset_index(drop=True)
@@ -57,8 +59,7 @@ def read_events(path, recipe: Recipe, run_s=None):
         shown=table[column],
         **({column: table[column]} if recipe.label_column else {}),
     )
-    _check_times(path, events, run_s)
-    events = events.sort_values("onset_s", kind="stable").reset_index(drop=True)
+    events = _by_onset(path, events, run_s)
     return _merge_blocks(events, recipe.merge_gap_s) if recipe.merge_gap_s > 0 else events
 
 
@@ -108,8 +109,21 @@ def _read_text(path):
     return table
 
 
-def _check_columns(path, table, column):
-    missing = [c for c in ("onset", "duration", column) if c not in table.columns]
+def _read_onsets(path, table, run_s):
+    """Take every event for a trial: nobody says what was shown."""
+    _check_columns(path, table)
+    times = {f"{part}_s": _seconds(path, table, part) for part in ("onset", "duration")}
+    events = table.drop(columns=["onset", "duration"]).assign(**times, shown="")
+    return _by_onset(path, events.fillna({"duration_s": 0.0}), run_s)
+
+
+def _by_onset(path, events, run_s):
+    _check_times(path, events, run_s)
+    return events.sort_values("onset_s", kind="stable").reset_index(drop=True)
+
+
+def _check_columns(path, table, *columns):
+    missing = [c for c in ("onset", "duration", *columns) if c not in table.columns]
     if missing:
         raise ValueError(
             f"{path} has no column {', '.join(map(repr, missing))}, "

@@ -61,7 +61,9 @@ def run(config, inputs, out):
     stimuli = _stimuli(trials, events, known, recipe, root, digest)
     for subject in subjects:
         out.save_table(f"{subject}/trials.tsv", trials[subject])
-        out.save_table(f"{subject}/files.tsv", _files(subject, runs, facts, recipe, root, digest))
+        out.save_table(
+            f"{subject}/files.tsv", file_table(subject, runs, facts, recipe, root, digest)
+        )
     out.save_table("trials.tsv", _stack(trials.values()))
     out.save_table("stimuli.tsv", stimuli)
     out.save_json("subjects.json", subjects)
@@ -87,7 +89,7 @@ def _data_set(recipe, inputs):
     return root, lambda path: known["bids/" + path.relative_to(root).as_posix()]["sha256"]
 
 
-def _files(subject, runs, facts, recipe, root, digest):
+def file_table(subject, runs, facts, recipe, root, digest):
     """Tabulate the files of one subject's signal; paths are relative to what `folder` names."""
     import pandas as pd
 

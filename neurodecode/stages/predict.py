@@ -73,13 +73,8 @@ def run(config, inputs, out):
     n_drawn = {"model": samples_per_row(rows["stimulus_id"], gallery, config.n_samples)}
     for name, output in said.items():
         samples = sample_table(rows["row_id"], n_drawn.get(name, 1))
-        if prior is None and "tokens" in output:  # without a prior, the decoder's own are all
-            tokens = output["tokens"][line_of(samples)]
-            said[name] = output | {"tokens": natural(tokens, trained)}
-        elif prior is not None:
-            known = belief(prior, trained, name, subject, output, rows["n_repeats"].to_numpy())
-            said[name] = output | {"tokens": natural(draw(config, prior, known, samples), trained)}
-        said[name] |= {"samples": samples}
+        known = belief(prior, trained, name, subject, output, rows["n_repeats"].to_numpy())
+        said[name] = with_tokens(config, prior, trained, known, output, samples)
 
     other = other_stimulus(rows["stimulus_id"], child_rng(config.seed, "shuffle", subject))
     said["shuffled"] = first_samples_of(said["model"], other, rows["row_id"])
@@ -102,24 +97,42 @@ def test_rows(responses, trials, averaging):
     rows : DataFrame
         row_id stimulus_id n_repeats trial_ids; row_id is the stimulus, or the trial itself.
     """
+    if not len(trials):
+        raise ValueError("there are no test rows for this subject: see split.tsv")
+    by = "stimulus_id" if averaging == "repeats" else "trial_id"
+    return averaged(responses, trials, by, ["stimulus_id"])
+
+
+def averaged(responses, trials, by, keep=()):
+    """Average trials with the same value in one column.
+
+    Parameters
+    ----------
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+    trials : DataFrame
+        With ``trial_id`` and the columns that are named.
+    by : str
+        Column to average by; its values become the rows' ids, in sorted order.
+    keep : sequence of str
+        Columns of which a row keeps its first trial's value.
+
+    Returns
+    -------
+    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
+    rows : DataFrame
+        row_id, the kept columns, n_repeats, trial_ids.
+    """
     import pandas as pd
 
-    by = trials["stimulus_id"] if averaging == "repeats" else trials["trial_id"]
-    names, row = np.unique(by.to_numpy(str), return_inverse=True)
-    if not len(names):
-        raise ValueError("there are no test rows for this subject: see split.tsv")
+    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
     n_repeats = np.bincount(row)
-    averaged = np.zeros((len(names), *responses.shape[1:]))
-    np.add.at(averaged, row, responses)
+    means = np.zeros((len(names), *responses.shape[1:]))
+    np.add.at(means, row, responses)
+    means /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
     grouped = trials.groupby(row)
-    rows = {
-        "row_id": names,
-        "stimulus_id": grouped["stimulus_id"].first().to_numpy(),
-        "n_repeats": n_repeats,
-        "trial_ids": grouped["trial_id"].agg(",".join).to_numpy(),
-    }
-    averaged /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
-    return averaged.astype(np.float32), pd.DataFrame(rows)
+    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
+    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
+    return means.astype(np.float32), pd.DataFrame(rows)
 
 
 def networks(made, trained, device):
@@ -187,13 +200,25 @@ def sample_table(row_id, n_per_row):
 
 
 def belief(prior, trained, decoder, subject, said, n_repeats):
-    """What the prior is given of each row; None: no brain."""
-    if decoder == "prior_only":
+    """What the prior is given of each row; None: no brain, or no prior."""
+    if prior is None or decoder == "prior_only":
         return None
     from neurodecode.models.answers import below
 
     calibration = below(trained, f"calibration/{decoder}/{subject}/")
     return prior.condition(said[prior.reads], calibration, n_repeats)
+
+
+def with_tokens(config, prior, trained, known, said, samples):
+    """Add the samples of rows, and each sample's image tokens, to what a decoder said of them.
+
+    Without a prior the decoder's own tokens are all there is, if it has any.
+    """
+    if prior is not None:
+        said = said | {"tokens": natural(draw(config, prior, known, samples), trained)}
+    elif "tokens" in said:
+        said = said | {"tokens": natural(said["tokens"][line_of(samples)], trained)}
+    return said | {"samples": samples}
 
 
 def line_of(samples):

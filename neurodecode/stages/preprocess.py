@@ -44,22 +44,11 @@ def run(config, inputs, out):
     subject = inputs.each
     trials = inputs.table("index", f"{subject}/trials.tsv")
     files = inputs.table("index", f"{subject}/files.tsv")
-    files["file"] = [_locate(config, inputs, f.folder, f.path) for f in files.itertuples()]
+    files["file"] = [locate(config, inputs, f.folder, f.path) for f in files.itertuples()]
     recording = build(config.method, files=files)
     responses = out.open_array("responses.npy", (len(trials), *recording.shape), np.float32)
-
-    def one_run(name):
-        rows = np.flatnonzero(trials["run"] == name)
-        try:
-            made = recording.run(name, trials.iloc[rows].reset_index(drop=True))
-        except ValueError as error:
-            raise ValueError(f"{subject} {name}: {error}") from error
-        responses[rows] = made.responses
-        return _about(trials.iloc[rows], made.nuisance), made.quality
-
-    names = list(dict.fromkeys(trials["run"]))
-    with ThreadPoolExecutor(max(config.n_jobs, 1)) as pool:
-        done = list(out.progress(pool.map(one_run, names), len(names), f"{subject} runs"))
+    runs = read_runs(recording, trials, subject, responses, config.n_jobs)
+    done = list(out.progress(runs, trials["run"].nunique(), f"{subject} runs"))
     responses.flush()
 
     nuisance = _stack(table for table, _ in done)
@@ -73,7 +62,41 @@ def run(config, inputs, out):
     out.log(_summary(subject, quality))
 
 
-def _locate(config, inputs, folder, path):
+def read_runs(recording, trials, subject, responses, n_jobs=1):
+    """Fill in the responses of all runs of a subject.
+
+    Parameters
+    ----------
+    recording : neurodecode.preprocess.base.Recording
+    trials : DataFrame
+    subject : str
+        For messages.
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+        Written to, in the order of `trials`.
+    n_jobs : int
+        Runs read at once.
+
+    Yields
+    ------
+    nuisance : DataFrame
+        Of one run after the other: what else could tell its trials apart.
+    quality : dict
+    """
+
+    def one_run(name):
+        rows = np.flatnonzero(trials["run"] == name)
+        try:
+            made = recording.run(name, trials.iloc[rows].reset_index(drop=True))
+        except ValueError as error:
+            raise ValueError(f"{subject} {name}: {error}") from error
+        responses[rows] = made.responses
+        return _about(trials.iloc[rows], made.nuisance), made.quality
+
+    with ThreadPoolExecutor(max(n_jobs, 1)) as pool:
+        yield from pool.map(one_run, dict.fromkeys(trials["run"]))
+
+
+def locate(config, inputs, folder, path):
     """Return where a file of files.tsv lies on this machine."""
     inside = Path(config.derivatives if folder == "derivatives" else "").expanduser() / path
     if not config.root:

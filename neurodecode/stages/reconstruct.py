@@ -38,16 +38,16 @@ class ReconstructConfig:
 )
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
-    subject = inputs.each
     generator, target = build(config.generator), build(config.target)
     conditions = [c["name"] for c in inputs.json("predict", "conditions.json")]
     for condition in conditions:
         if f"{condition}/tokens.npy" not in inputs.files("predict"):
             continue
         samples = inputs.table("predict", f"{condition}/samples.tsv")
+        said = lambda part, c=condition: inputs.array("predict", f"{c}/{part}.npy")
         pictures = resumed(
             out.work / f"{condition}.npy",
-            lambda c=condition, s=samples: generate(config, inputs, generator, c, s, subject),
+            lambda c=condition, s=samples, said=said: generate(config, generator, c, s, said),
         )
         out.save_array(f"{condition}/pictures.npy", pictures)
         decoded = inputs.array("predict", f"{condition}/pooled.npy")
@@ -55,16 +55,31 @@ def run(config, inputs, out):
     out.save_json("selection.json", {"policy": POLICY, "uses_true_picture": False})
 
 
-def generate(config, inputs, generator, condition, samples, subject):
-    """Generate one condition's pictures; a row's noise depends on its name and sample alone."""
+def generate(config, generator, condition, samples, said):
+    """Generate one condition's pictures; a row's noise depends on its name and sample alone.
+
+    Parameters
+    ----------
+    config : ReconstructConfig
+    generator : object
+        Built from the configuration.
+    condition : str
+    samples : DataFrame
+        Columns row_id, sample.
+    said : callable (part) -> ndarray
+        The condition's ``tokens``, one set a sample, and ``blurry`` pictures, one a row.
+
+    Returns
+    -------
+    pictures : ndarray of uint8, shape (n_samples, h, w, 3)
+    """
     pairs = zip(samples["row_id"], samples["sample"], strict=True)
     seeds = [child_seed(config.seed, "picture", row, sample) for row, sample in pairs]
-    tokens = inputs.array("predict", f"{condition}/tokens.npy")
     start = None
     if condition in config.start_from and config.strength < 1:
         rows = samples.groupby("row_id", sort=False).ngroup().to_numpy()
-        start = inputs.array("predict", f"{condition}/blurry.npy")[rows]
-    return generator.generate(tokens, seeds, start, config.strength, config.batch)
+        start = said("blurry")[rows]
+    return generator.generate(said("tokens"), seeds, start, config.strength, config.batch)
 
 
 def chosen(samples, pictures, decoded, target):

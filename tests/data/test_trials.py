@@ -108,3 +108,13 @@ def test_the_recipe_names_the_column_of_pictures_and_what_is_no_trial(tmp_path):
     assert shown(stim_column="left", ignore=["a.png"]) == ["b.png"]
     assert shown(stim_column="right") == ["c.png"]
     assert shown(stim_column="right", ignore=[]) == ["c.png", "rest"]
+
+
+def test_without_a_column_of_pictures_every_event_is_a_trial(tmp_path):
+    rows = ["4\t1\trest", "1\tn/a\tb"]
+    path = events(tmp_path, *rows, header="onset\tduration\titem")
+    table = read_events(path, Recipe(stim_column=""), 20)
+    assert table["onset_s"].tolist() == [1, 4] and table["duration_s"].tolist() == [0, 1]
+    assert table["item"].tolist() == ["b", "rest"] and table["shown"].eq("").all()
+    with pytest.raises(ValueError, match="beyond the end of the run"):
+        read_events(path, Recipe(stim_column=""), 3)

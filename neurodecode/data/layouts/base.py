@@ -53,5 +53,7 @@ class Layout(Protocol):
     def events(self, run, recipe, facts):
         """Return a run's events: ``onset_s``, ``duration_s``, ``shown`` and free columns.
 
-        Columns ``session`` and ``run`` stand for those of `run`, where one file holds several.
+        Where the recipe names no column of stimuli and none of labels, every event is a trial and
+        ``shown`` is "". Columns ``session`` and ``run`` stand for those of `run`, where one file
+        holds several.
         """

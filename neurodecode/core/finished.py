@@ -1,0 +1,164 @@
+"""A run that was done before: what its folder says, and where its artifacts lie."""
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurodecode.core.errors import UserError
+from neurodecode.core.stage import load_stage
+from neurodecode.core.store import MANIFEST, Artifact
+from neurodecode.core.views import Folder, View
+
+STATE = "run.json"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What was computed in a run, up to the last stage it reached.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the run, with its run.json.
+    config : dict
+        As composed, one node per stage.
+    artifacts : dict
+        ``{stage: Artifact}`` or ``{stage: {subject: Artifact}}``.
+    """
+
+    folder: Path
+    config: dict
+    artifacts: dict
+
+    def view(self):
+        """Show the artifacts, with their test rows sealed."""
+        sealed = {name: load_stage(name).sealed for name in self.artifacts}
+        return View(Reader(), self.artifacts, sealed=sealed)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who looks at a finished run: no stage, and without the right to open test rows."""
+
+    name: str = "apply"
+    opens_test: bool = False
+
+
+def open_run(folder, needs, store=None):
+    """Open the folder of a run.
+
+    Parameters
+    ----------
+    folder : path
+        With the run.json that `neurodecode run` writes.
+    needs : str
+        Stage that must be done.
+    store : path, optional
+        Where the store lies now, if it was moved since.
+
+    Raises
+    ------
+    UserError
+        If this is no folder of a run, the stage is not done, or its artifacts are gone.
+    """
+    folder = Path(folder).expanduser()
+    state = _state(folder)
+    done = {(e["stage"], e["each"]): e["folder"] for e in state["done"]}
+    artifacts = {}
+    for (stage, each), place in done.items():
+        artifact = _artifact(folder, stage, place, store)
+        if each is None:
+            artifacts[stage] = artifact
+        else:
+            artifacts.setdefault(stage, {})[each] = artifact
+    if needs not in artifacts:
+        raise UserError(_not_done(folder, state, needs))
+    return FinishedRun(folder, state.get("config") or {}, artifacts)
+
+
+@contextmanager
+def whole_or_absent(folder):
+    """Write a folder elsewhere, and rename it when all is written; on an error nothing is left.
+
+    Parameters
+    ----------
+    folder : path
+        Not there yet, or empty.
+
+    Yields
+    ------
+    out : Folder
+        To write in.
+
+    Raises
+    ------
+    UserError
+        If there is something in the folder, or it cannot be written.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder} is there already and not empty: name another folder, out=…")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write in {folder.parent}: {error.strerror}") from error
+    try:
+        yield Folder(scratch, lambda: scratch)
+        os.chmod(scratch, 0o777 & ~_umask())  # what mkdtemp makes is for its owner's eyes only
+        os.rename(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _state(folder):
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: name that of a run, such as runs/demo/…")
+    try:
+        return json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} holds no {STATE}: name the folder of a run, which `neurodecode run` tells "
+            "in its last line"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{folder / STATE} is damaged ({error}): run again") from error
+
+
+def _artifact(folder, stage, place, store):
+    """Find an artifact where the run left it, or at the same place in a store that was moved."""
+    place = Path(place)
+    if store is not None:
+        place = Path(store).expanduser().joinpath(*place.parts[-3:])
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise UserError(
+            f"{folder}: its {stage} is no longer at {place}: say where the store was moved "
+            "(store=DIR), or run the experiment again"
+        ) from None
+    return Artifact(place, manifest)
+
+
+def _not_done(folder, state, needs):
+    reached = state["done"][-1]["stage"] if state["done"] else "nothing"
+    if needs not in state["waiting"]:
+        return (
+            f"{folder} is of an experiment without the stage {needs} (it went up to {reached}): "
+            "a trained model is needed"
+        )
+    error = f" ({state['error']})" if state.get("error") else ""
+    return (
+        f"{folder} is unfinished: it is {state['status']}{error} after {reached}, and {needs} is "
+        "not done; run its command again to go on from there"
+    )
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
