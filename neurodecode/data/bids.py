@@ -11,6 +11,7 @@ from neurodecode.data.recipe import Recipe
 NIFTI = (".nii.gz", ".nii")
 ABOUT_SENSORS = {"channels": ".tsv", "electrodes": ".tsv", "coordsystem": ".json"}
 NUMBERED = ("run", "echo", "split")  # run-1 and run-01 are the same run
+EMPTY_ROOM = "sub-emptyroom"  # BIDS keeps this name for MEG recordings of nobody
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def parse_name(path):
 
 
 def subjects_of(root, wanted=None):
-    """List the subjects of a data set, ``sub-01`` first.
+    """List the subjects of a data set, ``sub-01`` first; an empty room only if it is asked for.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def subjects_of(root, wanted=None):
         raise FileNotFoundError(
             f"recipe.subjects names {', '.join(missing)}; {root} holds {', '.join(found)}"
         )
-    return [s for s in found if wanted is None or s in wanted]
+    return [s for s in found if (s != EMPTY_ROOM if wanted is None else s in wanted)]
 
 
 def find_runs(recipe: Recipe, root):
@@ -81,8 +82,10 @@ def find_runs(recipe: Recipe, root):
     """
     root = Path(root)
     runs = []
-    for subject in subjects_of(root, recipe.subjects):
-        runs += _runs_of(recipe, root, subject)
+    for found in each_run(recipe, root):
+        if isinstance(found, Exception):
+            raise found
+        runs.append(found)
     if not runs:
         where = derivatives_folder(recipe, root) if recipe.bold_entities else root
         raise FileNotFoundError(
@@ -94,6 +97,34 @@ def find_runs(recipe: Recipe, root):
     if len(tasks) > 1:
         raise ValueError(f"the data set has several tasks, choose one: recipe.task={min(tasks)} …")
     return runs
+
+
+def each_run(recipe: Recipe, root):
+    """Yield each run of a study or, for one that `find_runs` would stop at, the error it raises.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    root : path
+
+    Yields
+    ------
+    found : Run, ValueError or FileNotFoundError
+    """
+    root = Path(root)
+    derived = derivatives_folder(recipe, root)
+    for subject in subjects_of(root, recipe.subjects):
+        try:
+            signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
+        except ValueError as error:
+            yield error
+            continue
+        pool = _files_in((derived / subject).rglob(f"{subject}_*"))
+        for parts in sorted(signals, key=lambda parts: _natural(_run_name(parts[0]))):
+            try:
+                yield _run(recipe, root, derived, pool, subject, parts)
+            except (ValueError, FileNotFoundError) as error:
+                yield error
 
 
 def derivatives_folder(recipe: Recipe, root):
@@ -134,21 +165,12 @@ def inherited(root, of: BidsFile, suffix, extension):
     return [f.path for f in sorted(fitting, key=lambda f: (len(f.path.parts), len(f.entities)))]
 
 
-def _runs_of(recipe, root, subject):
-    derived = derivatives_folder(recipe, root)
-    signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
-    pool = _files_in((derived / subject).rglob(f"{subject}_*"))
-    runs = [_run(recipe, root, derived, pool, subject, parts) for parts in signals]
-    return sorted(runs, key=lambda r: _natural(r.run))
-
-
 def _run(recipe, root, derived, pool, subject, parts):
     """Gather what belongs to one run; `parts` are its signal files, the leading one first."""
     signal, *more = parts
     sidecars = inherited(root, signal, recipe.suffix, ".json")
     if derived != root:
         sidecars += inherited(derived, signal, recipe.suffix, ".json")
-    labels = filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")])
     own = {
         "confounds": _nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds"),
         "mask": _nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask"),
@@ -164,12 +186,16 @@ def _run(recipe, root, derived, pool, subject, parts):
     return Run(
         subject=subject,
         session=_label(signal, "ses", ""),
-        run="_".join(labels),
+        run=_run_name(signal),
         signals={f.entities["hemi"]: f.path for f in surfaces} or {"": signal.path},
         events=_events(root, signal),
         sidecars=tuple(dict.fromkeys(sidecars)),
         others={kind: path for kind, path in own.items() if path is not None},
     )
+
+
+def _run_name(signal):
+    return "_".join(filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")]))
 
 
 def _signals(recipe, folder, subject):
