@@ -19,6 +19,8 @@ neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
 neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other"""
 
+PATTERNS = ("recipe.bold_entities", "recipe.mask", "recipe.rois", "recipe.confounds")
+
 
 def main(argv=None):
     """Run the command line and return its exit code."""
@@ -46,6 +48,7 @@ def _parser():
     run_parser = add("run", "run an experiment: from recordings to a report")
     run_parser.epilog = f"{USAGE}\n\nexperiments: {', '.join(experiments())}"
     run_parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+    _doctor_parser(add("doctor", "say what a folder holds, what is missing, and what to run"))
     for name, text in {
         "fetch": "download a public data set as BIDS",
         "import": "turn files you have into BIDS",
@@ -61,6 +64,33 @@ def _data_parser(parser, verb):
         parser.add_argument("--stimuli", type=Path, help="folder with faces/ and houses/ pictures")
     parser.add_argument("--out", type=Path, default=Path("data/haxby"), help="BIDS folder to write")
     parser.set_defaults(action=_import_haxby if verb == "import" else _fetch_haxby)
+
+
+def _doctor_parser(parser):
+    parser.add_argument("path", nargs="?", help="data to look at; without it, the installation")
+    parser.add_argument("--derivatives", type=Path, help="fMRIPrep's output, if it lies elsewhere")
+    parser.add_argument(
+        "--store",
+        default=os.environ.get("NEURODECODE_STORE", "store"),
+        help="where artifacts are kept (for the check of the installation)",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(action=_doctor)
+
+
+def _doctor(arguments):
+    from neurodecode.stages.doctor import examine
+    from neurodecode.stages.doctor.installation import examine_installation
+    from neurodecode.stages.doctor.text import as_json, as_text
+    from neurodecode.stages.doctor.words import as_overrides
+
+    if arguments.path is None:
+        found = examine_installation(arguments.store)
+    else:
+        compose = lambda words: composed(as_overrides(words))
+        found = examine(arguments.path, compose, arguments.derivatives)
+    print(as_json(found) if arguments.json else as_text(found), end="")
+    return found.code
 
 
 def _import_haxby(arguments):
@@ -108,12 +138,33 @@ def run(overrides):
         codes.append(guarded(lambda: run_composed(config, _output_folder())))
 
     # No experiment is what there is without one; Hydra takes null in the file only.
-    sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
+    wanted = replacing(o for o in overrides if o != "experiment=null")
+    sys.argv = ["neurodecode run", *wanted]
     try:
         job()
     except SystemExit as done:  # Hydra has said why the configuration could not be composed
         return max(codes) if codes else (2 if done.code else 0)
     return max(codes, default=0)
+
+
+def replacing(overrides):
+    """Let a pattern of entities replace the one there; Hydra would merge them."""
+    whole = lambda key, value: key in PATTERNS and value.startswith("{")
+    parts = [(o, *o.partition("=")[::2]) for o in overrides]
+    return [
+        word
+        for o, key, value in parts
+        for word in ((f"~{key}", f"+{key}={value}") if whole(key, value) else (o,))
+    ]
+
+
+def composed(overrides):
+    """Compose the configuration as `run` does, without running it; resolved."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(conf_folder().absolute()), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", replacing(overrides)), resolve=True)
 
 
 def _output_folder():
@@ -195,12 +246,12 @@ def _with_device(node, before, after):
 
 
 def guarded(action):
-    """Run an action; turn foreseen mistakes into one message and an exit code."""
+    """Run an action and return its exit code (None is 0); a foreseen mistake is one message."""
     from neurodecode.core.errors import UserError
 
     debug = os.environ.get("NEURODECODE_DEBUG")
     try:
-        action()
+        code = action()
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130
@@ -212,7 +263,7 @@ def guarded(action):
         print(f"{name}: {error}", file=sys.stderr)
         print("(NEURODECODE_DEBUG=1 shows where it came from)", file=sys.stderr)
         return 2 if foreseen else 1
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":

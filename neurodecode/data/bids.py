@@ -82,10 +82,8 @@ def find_runs(recipe: Recipe, root):
     """
     root = Path(root)
     runs = []
-    for found in each_run(recipe, root):
-        if isinstance(found, Exception):
-            raise found
-        runs.append(found)
+    for subject in subjects_of(root, recipe.subjects):
+        runs += _runs_of(recipe, root, subject)
     if not runs:
         where = derivatives_folder(recipe, root) if recipe.bold_entities else root
         raise FileNotFoundError(
@@ -111,20 +109,8 @@ def each_run(recipe: Recipe, root):
     ------
     found : Run, ValueError or FileNotFoundError
     """
-    root = Path(root)
-    derived = derivatives_folder(recipe, root)
     for subject in subjects_of(root, recipe.subjects):
-        try:
-            signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
-        except ValueError as error:
-            yield error
-            continue
-        pool = _files_in((derived / subject).rglob(f"{subject}_*"))
-        for parts in sorted(signals, key=lambda parts: _natural(_run_name(parts[0]))):
-            try:
-                yield _run(recipe, root, derived, pool, subject, parts)
-            except (ValueError, FileNotFoundError) as error:
-                yield error
+        yield from _attempts(recipe, Path(root), subject)
 
 
 def derivatives_folder(recipe: Recipe, root):
@@ -165,12 +151,36 @@ def inherited(root, of: BidsFile, suffix, extension):
     return [f.path for f in sorted(fitting, key=lambda f: (len(f.path.parts), len(f.entities)))]
 
 
+def _runs_of(recipe, root, subject):
+    found = list(_attempts(recipe, root, subject))
+    for error in (f for f in found if isinstance(f, Exception)):
+        raise error
+    return sorted(found, key=lambda r: _natural(r.run))
+
+
+def _attempts(recipe, root, subject):
+    """Yield a subject's runs and, where one cannot be gathered, the error."""
+    derived = derivatives_folder(recipe, root)
+    try:
+        signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
+    except ValueError as error:
+        yield error
+        return
+    pool = _files_in((derived / subject).rglob(f"{subject}_*"))
+    for parts in signals:
+        try:
+            yield _run(recipe, root, derived, pool, subject, parts)
+        except (ValueError, FileNotFoundError) as error:
+            yield error
+
+
 def _run(recipe, root, derived, pool, subject, parts):
     """Gather what belongs to one run; `parts` are its signal files, the leading one first."""
     signal, *more = parts
     sidecars = inherited(root, signal, recipe.suffix, ".json")
     if derived != root:
         sidecars += inherited(derived, signal, recipe.suffix, ".json")
+    labels = filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")])
     own = {
         "confounds": _nearest(pool, signal, recipe.confounds, (".tsv",), "recipe.confounds"),
         "mask": _nearest(pool, signal, recipe.mask, NIFTI, "recipe.mask"),
@@ -186,16 +196,12 @@ def _run(recipe, root, derived, pool, subject, parts):
     return Run(
         subject=subject,
         session=_label(signal, "ses", ""),
-        run=_run_name(signal),
+        run="_".join(labels),
         signals={f.entities["hemi"]: f.path for f in surfaces} or {"": signal.path},
         events=_events(root, signal),
         sidecars=tuple(dict.fromkeys(sidecars)),
         others={kind: path for kind, path in own.items() if path is not None},
     )
-
-
-def _run_name(signal):
-    return "_".join(filter(None, [_label(signal, "ses", ""), _label(signal, "run", "run-1")]))
 
 
 def _signals(recipe, folder, subject):
