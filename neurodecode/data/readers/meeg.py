@@ -1,6 +1,9 @@
 """Read EEG, MEG and intracranial recordings."""
 
-from neurodecode.data.readers.placeholder import is_placeholder
+from pathlib import Path
+
+SAMPLES_OF_HEADER = {".vhdr": (".eeg", ".dat"), ".set": (".fdt",)}
+LEAST_BYTES = 4096  # example data sets write a few samples in place of a recording
 
 
 def facts(path, sidecar):
@@ -21,7 +24,7 @@ def facts(path, sidecar):
     ValueError
         If the file cannot be read, or neither header nor sidecar tells the sampling rate.
     """
-    if is_placeholder(path):
+    if _is_placeholder(path):
         return _stated(path, sidecar)
     import mne
 
@@ -39,3 +42,12 @@ def _stated(path, sidecar):
     found = {"sfreq_hz": float(sidecar["SamplingFrequency"]), "n_samples": 0}
     stated_s = sidecar.get("RecordingDuration")
     return found | ({"duration_s": float(stated_s)} if stated_s else {})
+
+
+def _is_placeholder(path):
+    path = Path(path)
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.glob("*.meg4")) < LEAST_BYTES
+    beside = [path.with_suffix(s) for s in SAMPLES_OF_HEADER.get(path.suffix, ())]
+    sizes = [p.stat().st_size for p in beside if p.is_file()]
+    return not path.stat().st_size or (bool(sizes) and max(sizes) < LEAST_BYTES)

@@ -59,15 +59,15 @@ def examine_run(path, kind, compose):
     except (OSError, ValueError) as stopped:
         finding = error("run", f"cannot be read ({stopped})", "run it again", "run.json")
         return _told(path, kind, findings=[finding])
-    stages = record.get("stages", [])
-    rows = [("name", record.get("name", path.name)), ("status", record.get("status", "unknown"))]
-    rows.append(("stages", str(len(stages))))
+    stages = list(dict.fromkeys(e["stage"] for e in record.get("done", [])))
+    rows = [("status", record.get("status", "unknown")), ("last change", record.get("at", ""))]
+    rows += [("done", ", ".join(stages)), ("waiting", ", ".join(record.get("waiting", [])))]
     report = path / "report.html"
     hints = [f"open {report}"] if report.is_file() else []
-    hints += (
-        [] if record.get("status") == "done" else ["run the same command: it goes on from here"]
-    )
-    return _told(path, kind, rows, hints=hints)
+    done = record.get("status") == "done"
+    hints += [] if done else ["run the same command again: it goes on from where it was"]
+    stopped = [error("run", str(record["error"]))] if record.get("error") else []
+    return _told(path, kind, [(k, v) for k, v in rows if v], stopped, hints=hints)
 
 
 def examine_store(path, kind, compose):

@@ -12,6 +12,7 @@ from neurodecode.core.seeds import child_rng
 from neurodecode.data.recipe import Recipe
 from neurodecode.stages.doctor.findings import Finding, error, note, warning
 from neurodecode.stages.doctor.walk import Walked, apart, walk
+from neurodecode.stages.doctor.words import as_overrides
 
 LOOSER = (  # what is tried, in this order, where the default split of an experiment is impossible
     {},
@@ -48,7 +49,7 @@ class Question:
         return self.can_be_read and bool(self.sides)
 
 
-def ask(about, words, compose, root):
+def ask(about, words, compose, root, before=None):
     """Compose a configuration, read the study as it says, and try the split.
 
     Parameters
@@ -60,6 +61,8 @@ def ask(about, words, compose, root):
     compose : callable (words) -> dict
         The configuration, composed and resolved.
     root : path
+    before : Walked, optional
+        Of another question about the same runs: they are not gathered again.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def ask(about, words, compose, root):
         recipe = dataclass_from(config["recipe"], Recipe, "recipe")
     except Exception as stopped:  # what this version has not, Hydra says in many ways
         return Question(about, words, findings=(error("configuration", str(stopped)),))
-    walked = walk(recipe, root)
+    walked = walk(recipe, root, before)
     if walked.stimuli is None:
         return Question(about, words, config, walked)
     try_split = _each_run if "EachRunInTurn" in str(config["split"]["rule"]) else _by_stimulus
@@ -165,7 +168,7 @@ def _loosened(more, first):
     if not more:
         return []
     what, _ = apart(first, "")
-    return [warning("split", what, f"below, {' '.join(f'{k}={v}' for k, v in more.items())}")]
+    return [warning("split", what, f"loosened below: {' '.join(as_overrides(more))}")]
 
 
 def _classes_lacking_somewhere(trials):

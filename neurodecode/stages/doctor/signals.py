@@ -4,7 +4,6 @@ import gzip
 import os
 from pathlib import Path
 
-from neurodecode.data.readers.placeholder import is_placeholder
 from neurodecode.stages.doctor.findings import error, note, warning
 from neurodecode.stages.doctor.walk import NOT_YOURS
 
@@ -29,7 +28,7 @@ def check_run(run, facts):
     closed = [p for p in run.files() if not os.access(p, os.R_OK)]
     if closed:
         return [error("permission", "may not be read by you", NOT_YOURS, p) for p in closed]
-    empty = [p for p in run.signals.values() if is_placeholder(p)]
+    empty = list(run.signals.values()) if is_empty(run, facts) else []
     if empty:
         return [error("signal", "is empty: the data set came without it", FETCH, p) for p in empty]
     found = []
@@ -40,45 +39,59 @@ def check_run(run, facts):
     return found
 
 
+def is_empty(run, facts):
+    """Say whether a run came without its signal: its reader found no volume and no sample."""
+    if facts:
+        return 0 in (facts.get("n_volumes"), facts.get("n_samples"))
+    return run.signal.is_file() and not run.signal.stat().st_size
+
+
 def check_channels(runs):
-    """Compare the channels of all runs of a study, by their channels.tsv.
+    """Compare the channels of the runs of each subject, and of the subjects, by channels.tsv.
 
     Returns
     -------
     findings : list of Finding
     """
-    names = {r: _column(r.others["channels"], "name") for r in runs if "channels" in r.others}
-    if not names:
-        return []
-    first = next(iter(names))
-    found = []
-    for run, own in names.items():
-        mine, other = set(own), set(names[first])
+    found, first_of = [], {}
+    for run in (r for r in runs if "channels" in r.others):
+        mine = set(_column(run.others["channels"], "name"))
+        first, other = first_of.setdefault(run.subject, (run, mine))
         if mine != other:
-            what = _difference(mine - other, other - mine, first)
-            do = "take the channels common to all runs, or leave the run out"
-            level = warning if run.subject != first.subject else error
-            found.append(level("channels", what, do, run.others["channels"]))
+            what = f"{_difference(mine - other, other - mine)} than {first.subject} {first.run}"
+            do = "leave the run out, or keep to the channels common to all runs"
+            found.append(error("channels", what, do, run.others["channels"]))
+    sets = {frozenset(channels) for _, channels in first_of.values()}
+    if len(sets) > 1:
+        what = f"{len(first_of)} subjects have {len(sets)} different sets of channels"
+        found.append(note("channels", what, "what is fitted to one cannot be used for another"))
     return found
 
 
 def check_positions(runs):
-    """Look for the positions of the sensors of EEG, intracranial and MEG recordings."""
-    without = [r for r in runs if r.signal.suffix != ".fif" and "electrodes" not in r.others]
-    eeg = [r for r in without if r.signal.stem.endswith(("_eeg", "_ieeg"))]
-    if not eeg:
+    """Look for the positions of the sensors of EEG and intracranial recordings.
+
+    Returns
+    -------
+    findings : list of Finding
+    """
+    without = [r for r in runs if "electrodes" not in r.others and r.signal.suffix != ".fif"]
+    without = [r for r in without if r.signal.stem.endswith(("_eeg", "_ieeg"))]
+    if not without:
         return []
-    channels = eeg[0].others.get("channels")
+    first = without[0]
+    channels = first.others.get("channels")
     names = _of_kind(channels, "EEG") if channels else []
-    unknown = [n for n in names if n.lower() not in _standard_names()]
+    known = _standard_names() if names else set()
+    unknown = [n for n in names if n.lower() not in known]
     if names and not unknown:
-        what = f"no electrodes.tsv, but the 10-05 system knows all {len(names)} names"
-        return [note("positions", what, "standard positions will be used", eeg[0].signal)]
-    what = "no electrodes.tsv: nobody knows where the sensors were"
+        what = f"has no electrodes.tsv, but the 10-05 system knows all {len(names)} names"
+        return [note("positions", what, "its standard positions can be used", first.signal)]
+    what = "has no electrodes.tsv: nobody knows where the sensors were"
     if unknown and len(unknown) < len(names):
-        what += f" (nor does the 10-05 system: {', '.join(unknown[:4])})"
+        what += f" (the 10-05 system does not know {', '.join(unknown[:4])})"
     do = "add *_electrodes.tsv and *_coordsystem.json for maps; decoding works without"
-    return [warning("positions", what, do, eeg[0].signal)]
+    return [warning("positions", what, do, first.signal)]
 
 
 def summary(runs, facts):
@@ -95,7 +108,7 @@ def summary(runs, facts):
         if values:
             span = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
             rows.append((label, f"{span} {unit}".strip() + ("" if label != "length" else " a run")))
-    n_empty = sum(is_placeholder(p) for r in runs for p in r.signals.values() if p.exists())
+    n_empty = sum(is_empty(r, f) for r, f in zip(runs, facts, strict=True))
     if n_empty:
         rows.append(("signal files", f"{n_empty} of {len(runs)} are empty"))
     channels = [len(_column(r.others["channels"], "name")) for r in runs if "channels" in r.others]
@@ -229,13 +242,10 @@ def _of_kind(path, kind):
 def _standard_names():
     from mne.channels import make_standard_montage
 
-    return {name.lower() for name in make_standard_montage("standard_1005").ch_names}
+    return {name.lower() for name in make_standard_montage("colin27_1005").ch_names}
 
 
-def _difference(more, fewer, first):
-    parts = []
-    if fewer:
-        parts.append(f"lacks {', '.join(sorted(fewer)[:4])}" + (" …" if len(fewer) > 4 else ""))
-    if more:
-        parts.append(f"has also {', '.join(sorted(more)[:4])}" + (" …" if len(more) > 4 else ""))
-    return f"{' and '.join(parts)}, other than {first.subject} {first.run}"
+def _difference(more, fewer):
+    some = lambda names: ", ".join(sorted(names)[:4]) + (" …" if len(names) > 4 else "")
+    parts = [f"lacks {some(fewer)}"] if fewer else []
+    return " and ".join([*parts, f"has {some(more)} more"] if more else parts) + ", other"

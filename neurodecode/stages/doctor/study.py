@@ -60,7 +60,9 @@ def examine_recording(recording, root, derivatives, compose, several_tasks=False
     made.columns = column_rows(read, pictures, labels)
     words = _words_of_recording(recording, root, derivatives, several_tasks)
     questions = _questions(read, paths, root, words, pictures, labels)
-    made.questions = [ask(about, asked, compose, root) for about, asked in questions]
+    for about, asked in questions:
+        before = next((q.walked for q in made.questions if q.walked), None)
+        made.questions.append(ask(about, asked, compose, root, before))
     if not made.questions:
         made.findings.append(_no_column(read, paths, root))
         return made

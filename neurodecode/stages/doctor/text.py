@@ -9,6 +9,7 @@ from neurodecode.stages.doctor.words import as_command, as_overrides
 
 WIDTH = 100
 LABEL = 16
+VERBS = ("is ", "has ", "lacks ", "lies ", "ends ", "holds ", "may ", "cannot ", "says ")
 COLUMN = ("name", "may_be", "n_values", "examples")
 
 
@@ -97,11 +98,8 @@ def _findings(findings):
         return ["", "Nothing is missing or doubtful."]
     lines = ["", "Missing or doubtful"]
     for f in told_together(findings):
-        head = (
-            f"{f.where} {f.what}"
-            if f.where and f.what[:1].islower()
-            else (f"{f.where}: {f.what}" if f.where else f.what)
-        )
+        told = f.what.startswith(VERBS)
+        head = f"{f.where} {f.what}" if told else ": ".join(filter(None, (f.where, f.what)))
         more = f" (and {f.n_more} more like it)" if f.n_more else ""
         lines += _wrapped(head + more, f"  {f.level:<9}", " " * 11)
         if f.do:

@@ -1,5 +1,6 @@
 """Examine BIDS trees: raw data with what lies beside them, or derivatives alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from neurodecode.stages.doctor import Command, Examination, Section
@@ -108,26 +109,23 @@ def _about(root, derived):
 
 
 def _of_recordings(recordings, examined, several):
-    findings = []
+    findings, pairs = [], list(zip(recordings, examined, strict=True))
     for kind in sorted(several):
-        own = [r for r in recordings if r.datatype == kind]
-        silent = [
-            r.task
-            for r, e in zip(recordings, examined, strict=True)
-            if r.datatype == kind and not e.questions
-        ]
-        what = f"{len(own)} tasks, none chosen: {', '.join(r.task or '(none)' for r in own)}"
-        if silent:
-            what += f"; nothing can be asked of {', '.join(silent)}"
-        findings.append(warning("tasks", what, "choose by recipe.task, as the commands below do"))
+        own = [(r.task or "(none)", e) for r, e in pairs if r.datatype == kind]
+        silent = [task for task, e in own if not e.questions]
+        what = f"{len(own)} tasks, none chosen: {', '.join(task for task, _ in own)}"
+        what += f"; nothing can be asked of {', '.join(silent)}" if silent else ""
+        level = note if len(own) - len(silent) == 1 else warning
+        findings.append(level("tasks", what, "choose by recipe.task, as the commands below do"))
     able = any(e.questions for e in examined)
     for e in examined:
-        silent = able and not e.questions  # resting state beside a task is no mistake
-        findings += (
-            [note(f.code, f.what, "left out", f.where) for f in e.findings]
-            if silent
-            else (e.findings)
-        )
+        own = [
+            replace(f, where=e.title) if not f.where and len(examined) > 1 else f
+            for f in e.findings
+        ]
+        if able and not e.questions:  # resting state beside a task is no mistake
+            own = [note(f.code, f.what, "left out", f.where) for f in own]
+        findings += own
     return findings
 
 
@@ -140,10 +138,9 @@ def _commands(examined):
         if q.can_be_run
     ]
     readable = [q for q in examined.questions if q.can_be_read]
-    if not commands and readable:
+    if readable and (errors or not commands):
         words = readable[0].words | {"stages": ["index"]}
-        about = f"{examined.title}: tabulate its trials, nothing more"
-        commands = [Command(about, words, False)]
+        commands.append(Command(f"{examined.title}: list its trials, no more", words, True))
     return commands
 
 

@@ -30,21 +30,23 @@ class Walked:
     findings: tuple[Finding, ...] = ()
 
 
-def walk(recipe, root):
+def walk(recipe, root, before=None):
     """Read every header and table of a study, as index does.
 
     Parameters
     ----------
     recipe : neurodecode.data.recipe.Recipe
     root : path
+    before : Walked, optional
+        The same runs, read for another question: only their events are read again.
 
     Returns
     -------
     walked : Walked
     """
     layout, attempt = build(recipe.layout), Attempts(root)
-    runs = _runs(layout, recipe, root, attempt)
-    facts = [attempt("header", r.signal, lambda r=r: layout.facts(r)) or {} for r in runs]
+    runs = before.runs if before else _runs(layout, recipe, root, attempt)
+    facts = before.facts if before else [_facts(layout, run, attempt) for run in runs]
     known = attempt("stimuli", "", lambda: known_stimuli(recipe, root))
     events = []
     for run, fact in zip(runs, facts, strict=True):
@@ -105,6 +107,10 @@ def apart(message, where):
         message = re.sub(rf"^{re.escape(start)}:? ", "", message)
     what, colon, do = message.rpartition(": ")
     return (what, do) if colon and len(do) > 12 else (message, "")
+
+
+def _facts(layout, run, attempt):
+    return attempt("header", run.signal, lambda: layout.facts(run)) or {}
 
 
 def _runs(layout, recipe, root, attempt):
