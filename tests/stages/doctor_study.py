@@ -32,7 +32,7 @@ def examined(path, **more):
 def findings(examination, level=None):
     """List findings as lines: ``level code where what do``."""
     return [
-        " ".join((f.level, f.code, f.where, f.what, f.do))
+        " ".join(filter(None, (f.level, f.code, f.where, f.what, f.do)))
         for f in examination.findings
         if level in (None, f.level)
     ]

@@ -161,8 +161,8 @@ def _truncated(path):
         with open(path, "rb") as file:
             file.seek(-4, os.SEEK_END)
             isize = int.from_bytes(file.read(4), "little")
-        # A file of several gzip members tells the length of the last: then it must be read.
-        whole = isize == n % ISIZE or (n < ISIZE and isize >= n) or _unpacked_bytes(path) >= n
+        # A file of several gzip members tells the length of the last: then it must be unpacked.
+        whole = isize == n % ISIZE or _unpacked_bytes(path) >= n
     if whole:
         return []
     return [error("truncated", "ends before its last volume", "fetch or copy it again", path)]

@@ -212,8 +212,8 @@ def _words_of_derivatives(recording, root, derivatives):
     for derived in derivatives:
         spaces = derived.spaces(recording.task)
         runs = derived.of(recording.task, "bold", **spaces[0]) if spaces else recording.files
-        masks = _belonging(derived, runs[0], "mask", "brain")
-        confounds = _belonging(derived, runs[0], "timeseries", "confounds")
+        masks = _belonging(derived, runs, "mask", "brain")
+        confounds = _belonging(derived, runs, "timeseries", "confounds")
         if spaces or masks or confounds:
             inside = derived.folder.is_relative_to(root)
             place = derived.folder.relative_to(root) if inside else derived.folder.absolute()
@@ -224,11 +224,12 @@ def _words_of_derivatives(recording, root, derivatives):
     return {"recipe.mask": {}} | _NO_CONFOUNDS
 
 
-def _belonging(derived, signal, suffix, desc):
-    """List the derivatives of a kind that name no entity that the signal file does not have."""
-    own = signal.entities | {"desc": desc}
-    fits = lambda f: all(own.get(k) == v for k, v in f.entities.items())
-    return [f for f in derived.files if f.suffix == suffix and "desc" in f.entities and fits(f)]
+def _belonging(derived, signals_, suffix, desc):
+    """Say whether a kind of derivatives belongs to any signal file: names no more than it does."""
+    kind = [f.entities for f in derived.files if f.suffix == suffix]
+    named = [e for e in kind if e.get("desc") == desc]
+    own = [f.entities | {"desc": desc} for f in signals_]
+    return any(e.items() <= o.items() for o in own for e in named)
 
 
 _NO_CONFOUNDS = {"recipe.confounds": {}, "preprocess.method.confounds": []}

@@ -61,10 +61,8 @@ def examine_derivatives(folder, compose):
         ("subjects", f"{len(subjects)}: {', '.join(subjects[:8])}"),
         ("tasks", ", ".join(tasks)),
     ]
-    rows += [("spaces", _entities(s)) for t in tasks for s in derived.spaces(t)]
-    surfaces = {f.entities.get("space") for f in derived.files if "hemi" in f.entities}
-    if surfaces:
-        rows.append(("surfaces", ", ".join(sorted(filter(None, surfaces)))))
+    spaces = list(dict.fromkeys(_entities(s) for t in tasks for s in derived.spaces(t)))
+    rows.append(("spaces", "; ".join(spaces)))
     what = "these are derivatives alone: no events.tsv says what was shown"
     words = {"experiment": "retrieval", "recipe.root": "RAW", "recipe.derivatives": str(folder)}
     words |= {"recipe.task": tasks[0]} if tasks and tasks[0] else {}
