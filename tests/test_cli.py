@@ -1,8 +1,11 @@
 """What the top of the configuration says reaches the pipeline: where, on what, with how many."""
 
 import os
+import subprocess
+import sys
 
 import pytest
+import yaml
 
 from neurodecode import cli
 from neurodecode.core import runner
@@ -110,3 +113,20 @@ def test_every_example_of_the_help_composes():
         for words in (e for e in examples if e[:1] == ["neurodecode"]):
             given = [w for w in words[2:] if "=" in w and w != "seed=0,1,2"]
             assert compose("config", overrides=given).stages
+
+
+def test_a_pattern_given_on_the_command_line_replaces_the_one_there():
+    words = ["recipe.mask={}", "recipe.bold_entities={space: T1w, desc: preproc}"]
+    recipe = cli.composed(["experiment=retrieval", *words])["recipe"]
+    assert recipe["mask"] == {}  # Hydra would merge it with the mask's pattern in the file
+    assert recipe["bold_entities"] == {"space": "T1w", "desc": "preproc"}
+    assert recipe["confounds"] == {"suffix": "timeseries", "desc": "confounds"}
+
+
+@pytest.mark.slow
+def test_a_run_composes_what_the_others_compose():
+    words = ["experiment=retrieval", "recipe.mask={}", "recipe.rois={v1: {suffix: mask}}"]
+    run = [sys.executable, "-m", "neurodecode.cli", "run", *words, "--cfg", "job", "--resolve"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    printed = yaml.safe_load(done.stdout)["recipe"]
+    assert printed == cli.composed(words)["recipe"] and printed["rois"]["v1"] == {"suffix": "mask"}

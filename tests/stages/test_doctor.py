@@ -24,6 +24,7 @@ from tests.stages.doctor_study import examined, findings, recipe_of
 
 RUN = "sub-01/func/sub-01_task-scenes_run-01"
 DERIVED = "derivatives/simulated/"
+PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 
 
 def edit(path, change):
@@ -411,3 +412,29 @@ def test_the_printed_command_prepares_a_study(tmp_path):
     done = subprocess.run(command + more, shell=True, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["error"] is None
+
+
+def pages(folder):
+    """The two examinations that docs/doctor.md shows: a sound study, and one with three faults."""
+    write_study(folder / "mystudy", n_runs=3)
+    yield examined("mystudy")
+    (folder / "mystudy/stimuli" / PICTURES[3]).unlink()
+    set_cell("onset", 999.0)(folder / "mystudy")
+    cut(folder / "mystudy/sub-02/func/sub-02_task-scenes_run-03_bold.nii.gz")
+    yield examined("mystudy")
+
+
+def test_the_examples_of_the_page_are_what_the_doctor_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    said = [as_text(found) for found in pages(tmp_path)]
+    if os.environ.get("NEURODECODE_WRITE_DOCS"):
+        new = iter(said)
+        fill = lambda match: f"```text\n{next(new)}```"
+        page = re.sub(r"```text\n(.*?)```", fill, page, flags=re.DOTALL)
+        PAGE.write_text(page, encoding="utf-8")
+    unsized = lambda text: re.sub(r"[\d.]+ k?B", "", text)  # compression differs between machines
+    assert [unsized(b) for b in blocks] == [unsized(s) for s in said], (
+        "NEURODECODE_WRITE_DOCS=1 writes docs/doctor.md anew"
+    )

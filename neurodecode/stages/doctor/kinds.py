@@ -89,18 +89,22 @@ def _is_subject(path):
     return path.name.startswith("sub-") and bool(_datatypes_below(path))
 
 
-def _holds(path, *patterns):
-    places = [path, *_subjects(path)]
-    return any(any(p.glob(pattern)) for p in places for pattern in patterns)
+def _holds_responses(path):
+    return any((p / "responses.npy").is_file() for p in [path, *_subjects(path)])
+
+
+def _holds_epochs(path):
+    here = any(any(path.glob(pattern)) for pattern in EPOCHS)
+    return here or any(any(s.rglob(p)) for s in _subjects(path) for p in EPOCHS)
 
 
 _SIGNS = {  # in this order
     "run": lambda path: (path / "run.json").is_file(),
     "store": lambda path: (path / "leases").is_dir() and any(path.glob("*/*/*/manifest.json")),
+    "folder": _holds_responses,
+    "epochs": _holds_epochs,
     "derivatives": _is_derived,
     "bids": lambda path: any(_datatypes_below(s) for s in _subjects(path)),
-    "folder": lambda path: _holds(path, "responses.npy"),
-    "epochs": lambda path: _holds(path, *EPOCHS),
     "subject": _is_subject,
     "empty": lambda path: not any(path.iterdir()),
     "unknown": lambda path: True,

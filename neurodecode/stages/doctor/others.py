@@ -15,6 +15,11 @@ from neurodecode.stages.doctor.study import CATEGORY, PICTURE, column_rows
 from neurodecode.stages.doctor.text import bytes_told
 from neurodecode.stages.doctor.walk import below
 
+STIMULUS_TABLES = ("stimuli/stimuli.tsv", "stimuli.tsv")
+EXPERIMENTS = {  # by kind: for pictures, for categories, and what both need
+    "folder": ("folder", "folder_categories", {}),
+    "epochs": ("retrieval", "categories", {"recipe": "epochs", "preprocess": "epochs_files"}),
+}
 KNOWN_KINDS = (
     "neurodecode reads a BIDS data set (sub-*/…), fMRIPrep's output beside one, a folder with "
     "responses.npy, trials.tsv and stimuli/, or files of mne.Epochs (*-epo.fif)"
@@ -35,7 +40,7 @@ def examine_folder(path, kind, compose):
 
 def examine_epochs(path, kind, compose):
     """Examine files of mne.Epochs, of one subject or in sub-*/."""
-    files = sorted({f for pattern in EPOCHS for p in _places(path) for f in p.glob(pattern)})
+    files = sorted({f for pattern in EPOCHS for f in path.rglob(pattern)})
     rows, findings = [("files", f"{len(files)}: {', '.join(f.name for f in files[:6])}")], []
     metadata = []
     for file in files:
@@ -58,7 +63,7 @@ def examine_run(path, kind, compose):
         record = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as stopped:
         finding = error("run", f"cannot be read ({stopped})", "run it again", "run.json")
-        return _told(path, kind, findings=[finding])
+        return _examination(path, kind, findings=[finding])
     stages = list(dict.fromkeys(e["stage"] for e in record.get("done", [])))
     rows = [("status", record.get("status", "unknown")), ("last change", record.get("at", ""))]
     rows += [("done", ", ".join(stages)), ("waiting", ", ".join(record.get("waiting", [])))]
@@ -67,7 +72,7 @@ def examine_run(path, kind, compose):
     done = record.get("status") == "done"
     hints += [] if done else ["run the same command again: it goes on from where it was"]
     stopped = [error("run", str(record["error"]))] if record.get("error") else []
-    return _told(path, kind, [(k, v) for k, v in rows if v], stopped, hints=hints)
+    return _examination(path, kind, [(k, v) for k, v in rows if v], stopped, hints=hints)
 
 
 def examine_store(path, kind, compose):
@@ -76,8 +81,13 @@ def examine_store(path, kind, compose):
         p.name for p in path.iterdir() if p.is_dir() and any(p.glob("*/*/manifest.json"))
     )
     n_files, n_bytes = size_on_disk(path)
-    rows = [("stages", ", ".join(stages)), ("size", f"{n_files:,} files, {bytes_told(n_bytes)}")]
-    return _told(path, kind, rows, hints=[f"use it for runs: neurodecode run … store={path}"])
+    rows = [
+        ("stages", ", ".join(stages)),
+        ("size", f"{n_files:,} files, {bytes_told(n_bytes)}"),
+    ]
+    return _examination(
+        path, kind, rows, hints=[f"use it for runs: neurodecode run … store={path}"]
+    )
 
 
 def examine_file(path, kind, compose):
@@ -87,7 +97,7 @@ def examine_file(path, kind, compose):
     if named and named.entities:
         rows.append(("of", ", ".join(f"{k}-{v}" for k, v in named.entities.items())))
     what = "a single file is no study: the doctor looks at folders"
-    return _told(path, kind, rows, [error("file", what, _towards(path))])
+    return _examination(path, kind, rows, [error("file", what, _towards(path))])
 
 
 def examine_nothing(path, kind, compose):
@@ -98,7 +108,7 @@ def examine_nothing(path, kind, compose):
         "subject": "this is one subject of a data set",
         "unknown": "nothing here is a recording that neurodecode knows",
     }[kind]
-    return _told(path, kind, findings=[error(kind, what, _towards(path))])
+    return _examination(path, kind, findings=[error(kind, what, _towards(path))])
 
 
 OTHERS = {
@@ -114,7 +124,7 @@ OTHERS = {
 }
 
 
-def _told(path, kind, rows=(), findings=(), commands=(), hints=(), columns=()):
+def _examination(path, kind, rows=(), findings=(), commands=(), hints=(), columns=()):
     sections = (Section("", tuple(rows), tuple(columns)),) if rows or columns else ()
     return Examination(
         str(path),
@@ -182,7 +192,7 @@ def _epochs(file, root):
     )
     if epochs.metadata is None:
         names = {v: k for k, v in epochs.event_id.items()}
-        rows = [{"event": names.get(code, str(code))} for code in epochs.events[:, 2]]
+        rows = [{"trial_type": names.get(code, str(code))} for code in epochs.events[:, 2]]
         what = "has no metadata: nothing but the names of its events says what was shown"
         do = "set epochs.metadata to a table with stim_file, or decode by event name"
         return about, [warning("metadata", what, do, where)], rows
@@ -193,17 +203,18 @@ def _of_one_kind(path, kind, compose, rows, findings, read):
     """Ask what the columns of the trials let one ask."""
     pictures = tables.picture_columns(read, tables.pictures_below(path))
     labels = tables.label_columns(read, pictures)
-    words = {"recipe": kind, "recipe.root": str(path)}
+    retrieval, categories, words = EXPERIMENTS[kind]
+    words = words | {"recipe.root": str(path)}
+    table = next((t for t in STIMULUS_TABLES if (path / t).is_file()), "")
     asked = []
     if pictures:
-        own = {"experiment": "retrieval"} | words
+        own = {"experiment": retrieval} | words
         own |= {} if pictures[0] == "stim_file" else {"recipe.stim_column": pictures[0]}
-        has_table = (path / "stimuli" / "stimuli.tsv").is_file()
-        own |= {} if has_table else {"recipe.stimulus_table": ""}
-        asked.append((PICTURE, own))
-        findings += check_pictures(path, read.shown(pictures[0])) if not has_table else []
+        asked.append((PICTURE, own | {"recipe.stimulus_table": table}))
+        findings += [] if table else check_pictures(path, read.shown(pictures[0]))
     if labels:
-        asked.append((CATEGORY, {"experiment": "categories"} | words | _labelled(labels[0])))
+        own = {} if labels[0] == "trial_type" else {"recipe.label_column": labels[0]}
+        asked.append((CATEGORY, {"experiment": categories} | words | own))
     if not asked and read.n_rows:
         what = f"no column of {', '.join(read.values)} names a picture below stimuli/ or a category"
         findings.append(
@@ -215,8 +226,4 @@ def _of_one_kind(path, kind, compose, rows, findings, read):
     errors = any(f.level == "error" for f in findings)
     commands = [Command(q.about, q.words, not errors) for q in questions if q.can_be_run]
     columns = column_rows(read, pictures, labels)
-    return _told(Path(path), kind, rows, findings, commands, columns=columns)
-
-
-def _labelled(column):
-    return {"recipe.label_column": column, "recipe.stim_column": "", "recipe.stimulus_table": ""}
+    return _examination(Path(path), kind, rows, findings, commands, columns=columns)

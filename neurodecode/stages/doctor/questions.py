@@ -79,6 +79,8 @@ def ask(about, words, compose, root, before=None):
         return Question(about, words, config, walked)
     try_split = _each_run if "EachRunInTurn" in str(config["split"]["rule"]) else _by_stimulus
     more, sides, findings = try_split(config, recipe, walked)
+    cut, stopped = _epochs(config["preprocess"]["method"], walked)
+    more, findings = more | cut, [*findings, *stopped]
     if more:
         config = compose(words | more)
     return Question(about, words | more, config, walked, sides, tuple(findings))
@@ -131,6 +133,32 @@ def _each_run(config, recipe, walked):
     return more, sides, findings
 
 
+def _epochs(method, walked):
+    """Compare the length of epochs with the gaps between trials, and with the recordings."""
+    if "overlap" not in method:
+        return {}, []
+    trials, tmin_s, tmax_s = walked.trials, method["tmin_s"], method["tmax_s"]
+    onsets_s = trials.groupby(["subject", "run"])["onset_s"]
+    length_s = {(r.subject, r.run): f.get("duration_s") for r, f in _with_facts(walked)}
+    for run, first, last in zip(onsets_s.groups, onsets_s.min(), onsets_s.max(), strict=True):
+        if first + tmin_s < 0 or (length_s.get(run) and last + tmax_s > length_s[run]):
+            what = f"epochs of {tmin_s:g} to {tmax_s:g} s reach outside {' '.join(run)}"
+            do = "shorten them (preprocess.method.tmin_s, tmax_s), or set that event to n/a"
+            return {}, [error("epochs", what, do)]
+    gap_s = trials.sort_values("onset_s").groupby(["subject", "run"])["onset_s"].diff().min()
+    if method["overlap"] or not gap_s < max(tmax_s, -tmin_s) - 1e-6:
+        return {}, []
+    what = (
+        f"epochs of {tmin_s:g} to {tmax_s:g} s are longer than the gap between trials, {gap_s:g} s"
+    )
+    do = "allowed to overlap below; or shorten them (preprocess.method.tmax_s)"
+    return {"preprocess.method.overlap": True}, [warning("epochs", what, do)]
+
+
+def _with_facts(walked):
+    return zip(walked.runs, walked.facts, strict=True)
+
+
 def _split(config, more, trials, stimuli):
     """Return the sides that the composed rule gives, and the error if it gives none."""
     from neurodecode.rigour.splits import count_sides
@@ -168,7 +196,8 @@ def _loosened(more, first):
     if not more:
         return []
     what, _ = apart(first, "")
-    return [warning("split", what, f"loosened below: {' '.join(as_overrides(more))}")]
+    do = f"pictures are held out without their runs below ({' '.join(as_overrides(more))}): say so"
+    return [warning("split", what, do)]
 
 
 def _classes_lacking_somewhere(trials):

@@ -4,10 +4,15 @@ import gzip
 import os
 from pathlib import Path
 
+from neurodecode.data.readers import format_of
 from neurodecode.stages.doctor.findings import error, note, warning
+from neurodecode.stages.doctor.text import bytes_told
 from neurodecode.stages.doctor.walk import NOT_YOURS
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+VOLUMES = (".nii.gz", ".nii", ".dtseries.nii", ".func.gii")
+SAMPLES_BESIDE = {".vhdr": (".eeg", ".dat"), ".set": (".fdt",)}  # where the header names them
+LEAST_BYTES = 2048  # example data sets write a few samples in place of a recording
 ISIZE = 1 << 32  # gzip counts the bytes it holds modulo this
 FETCH = "fetch the signals, for instance by `datalad get .` in the data set"
 
@@ -40,10 +45,16 @@ def check_run(run, facts):
 
 
 def is_empty(run, facts):
-    """Say whether a run came without its signal: its reader found no volume and no sample."""
-    if facts:
-        return 0 in (facts.get("n_volumes"), facts.get("n_samples"))
-    return run.signal.is_file() and not run.signal.stat().st_size
+    """Say whether a run came without its signal: a file without a byte, or a placeholder."""
+    path = run.signal
+    if format_of(path) in VOLUMES:
+        return facts.get("n_volumes") == 0 if facts else not path.stat().st_size
+    if path.is_dir():
+        files = list(path.glob("*.meg4"))
+    else:
+        beside = [path.with_suffix(end) for end in SAMPLES_BESIDE.get(path.suffix, ())]
+        files = [p for p in beside if p.is_file()] or [path]
+    return sum(p.stat().st_size for p in files) < LEAST_BYTES
 
 
 def check_channels(runs):
@@ -119,7 +130,7 @@ def summary(runs, facts):
             rows.append(("positions", f"electrodes.tsv for {n_placed} of {len(runs)} runs"))
     memory = _memory_bytes(runs)
     if memory:
-        rows.append(("memory", f"about {memory / 1e9:.1f} GB to preprocess the largest run"))
+        rows.append(("memory", f"about {bytes_told(memory)} to preprocess the largest run"))
     return rows
 
 

@@ -85,7 +85,9 @@ def _columns(columns):
     width = max(len(name) for name, *_ in columns)
     lines = ["  events columns"]
     for name, role, n, examples in columns:
-        lines.append(_cut(f"    {name:<{width}}  {role:<10}{n:>7} values: {examples}"))
+        lines.append(
+            _cut(f"    {name:<{width}}  {role:<10}{n:>7} value{'s:' if n > 1 else ': '} {examples}")
+        )
     return lines
 
 

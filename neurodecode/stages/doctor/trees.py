@@ -139,6 +139,9 @@ def _commands(examined):
     if readable and (errors or not commands):
         words = readable[0].words | {"stages": ["index"]}
         commands.append(Command(f"{examined.title}: list its trials, no more", words, True))
+    if not commands:
+        unread = [q for q in examined.questions if q.walked and not q.can_be_read]
+        commands = [Command(f"{examined.title}: {q.about}", q.words, False) for q in unread[:1]]
     return commands
 
 
