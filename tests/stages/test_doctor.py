@@ -370,6 +370,40 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     assert any(f.startswith(f"error permission {RUN}_bold.nii.gz") for f in findings(found))
 
 
+GARBAGE = [b"", b"\xff\xfe\x00garbage\x00" * 40, b"{\n[", b"onset\tonset\n1\n\n2\t3\t4\n"]
+
+
+@pytest.mark.parametrize("garbage", range(len(GARBAGE)))
+def test_no_file_breaks_the_doctor(sound, tmp_path, garbage):
+    kinds = ("*.json", "*_events.tsv", "stimuli.tsv", "*_bold.nii.gz", "*_mask.nii.gz", "*ries.tsv")
+    for number, pattern in enumerate(kinds):
+        root = tmp_path / str(number)
+        shutil.copytree(sound, root)
+        for path in root.rglob(pattern):
+            path.write_bytes(GARBAGE[garbage])
+        found = examined(root)
+        assert found.code == 2 and findings(found, "error"), pattern
+
+
+def test_subjects_without_derivatives_are_named(prepared):
+    raw, derived = prepared
+    shutil.rmtree(derived / "sub-02")
+    found = examined(raw, derivatives=derived)
+    assert any("1 subjects have no preprocessed run: sub-02" in f for f in findings(found))
+
+
+def test_a_second_question_that_cannot_be_asked_says_why(tmp_path):
+    write_study(tmp_path, n_runs=2)
+    (tmp_path / "stimuli" / "stimuli.tsv").unlink()
+    for path in tmp_path.rglob("*_events.tsv"):
+        edit(path, lambda t: t.assign(trial_type=["face", "house"] * 4))
+    for path in tmp_path.glob("stimuli/p0[0-4]*"):
+        path.unlink()
+    found = examined(tmp_path)
+    assert found.code == 0 and found.commands[0].words["experiment"] == "categories"
+    assert any("only needed to ask which picture" in f for f in findings(found, "warning"))
+
+
 def test_many_alike_are_told_as_one_and_none_is_lost_to_json(tmp_path):
     write_study(tmp_path, n_runs=4)
     for path in tmp_path.glob("sub-*/func/*_bold.nii.gz"):

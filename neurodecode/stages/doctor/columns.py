@@ -70,6 +70,18 @@ def picture_columns(columns, pictures, known=()):
     return sorted(found, key=lambda c: (c != "stim_file", -share[c]))
 
 
+def column_rows(read, pictures, labels):
+    """Tabulate columns of events: name, what they may be, number of values, examples."""
+    role = lambda c: "picture?" if c in pictures else "category?" if c in labels else ""
+    examples = lambda c: ", ".join(v or "(empty)" for v in read.examples(c))
+    return [(c, role(c), len(values), examples(c)) for c, values in read.values.items()]
+
+
+def ends_as_picture(value):
+    """Say whether a value ends as the name of a picture does."""
+    return value.lower().endswith(PICTURE_ENDS)
+
+
 def label_columns(columns, pictures=()):
     """List the columns whose values look like categories, the likeliest first."""
     found = [c for c in columns.values if c not in (*NEVER, *pictures) and _is_label(columns, c)]
@@ -139,12 +151,8 @@ def _rows(path):
 def _share_of_pictures(shown, there):
     if not shown:
         return 0.0
-    fits = [v.removeprefix("stimuli/") in there or _ends_as_picture(v) for v in shown]
+    fits = [v.removeprefix("stimuli/") in there or ends_as_picture(v) for v in shown]
     return sum(fits) / len(fits)
-
-
-def _ends_as_picture(value):
-    return value.lower().endswith(PICTURE_ENDS)
 
 
 def _is_label(columns, column):

@@ -6,12 +6,12 @@ from pathlib import Path
 from neurodecode.data.bids import parse_name
 from neurodecode.stages.doctor import Command, Examination, Section
 from neurodecode.stages.doctor import columns as tables
+from neurodecode.stages.doctor.advice import CATEGORY, PICTURE
 from neurodecode.stages.doctor.findings import error, ranked, warning
 from neurodecode.stages.doctor.kinds import EPOCHS, TOLD, about_file, data_sets_near
 from neurodecode.stages.doctor.pictures import check_pictures
 from neurodecode.stages.doctor.questions import ask
 from neurodecode.stages.doctor.recordings import size_on_disk
-from neurodecode.stages.doctor.study import CATEGORY, PICTURE, column_rows
 from neurodecode.stages.doctor.text import bytes_told
 from neurodecode.stages.doctor.walk import below
 
@@ -225,5 +225,5 @@ def _of_one_kind(path, kind, compose, rows, findings, read):
         findings += question.findings + (question.walked.findings if question.walked else ())
     errors = any(f.level == "error" for f in findings)
     commands = [Command(q.about, q.words, not errors) for q in questions if q.can_be_run]
-    columns = column_rows(read, pictures, labels)
+    columns = tables.column_rows(read, pictures, labels)
     return _examination(Path(path), kind, rows, findings, commands, columns=columns)

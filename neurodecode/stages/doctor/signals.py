@@ -105,6 +105,12 @@ def check_positions(runs):
     return [warning("positions", what, do, first.signal)]
 
 
+def span(numbers):
+    """Write the least and the greatest of some numbers."""
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
 def summary(runs, facts):
     """Say how the runs were sampled: ``[(label, text), …]``."""
     rows = []
@@ -124,7 +130,7 @@ def summary(runs, facts):
         rows.append(("signal files", f"{n_empty} of {len(runs)} are empty"))
     channels = [len(_column(r.others["channels"], "name")) for r in runs if "channels" in r.others]
     if channels:
-        rows.append(("channels", _span(channels)))
+        rows.append(("channels", span(channels)))
         n_placed = sum("electrodes" in r.others for r in runs)
         if n_placed:
             rows.append(("positions", f"electrodes.tsv for {n_placed} of {len(runs)} runs"))
@@ -132,11 +138,6 @@ def summary(runs, facts):
     if memory:
         rows.append(("memory", f"about {bytes_told(memory)} to preprocess the largest run"))
     return rows
-
-
-def _span(numbers):
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _memory_bytes(runs):
@@ -213,11 +214,13 @@ def _mask_elsewhere(path, mask):
 
 def _confounds(path, n_volumes):
     header, n_rows = _shape(path)
+    if not header:
+        return [error("confounds", "cannot be read as a table", "make it again", path)]
     if n_volumes and n_rows and n_rows != n_volumes:
         what = f"has {n_rows} rows, the run {n_volumes} volumes"
         return [error("confounds", what, "they are of different versions: make it again", path)]
     missing = [m for m in MOTION if m not in header]
-    if header and missing:
+    if missing:
         what = f"has no column {', '.join(missing)}"
         do = "name its columns in preprocess.method.confounds, or [] for none"
         return [error("confounds", what, do, path)]

@@ -2,19 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from neurodecode.data.bids import inherited
 from neurodecode.stages.doctor import columns as tables
 from neurodecode.stages.doctor import signals
+from neurodecode.stages.doctor.advice import guess_columns, questions_of, words_of_recording
 from neurodecode.stages.doctor.findings import Finding, error, warning
 from neurodecode.stages.doctor.pictures import check_pictures
 from neurodecode.stages.doctor.questions import ask
-from neurodecode.stages.doctor.walk import below
-
-FEWEST_PICTURES = 10  # fewer different pictures are categories
-PICTURE, CATEGORY = "which picture was seen", "which category was seen"
-IGNORED = ["n/a", "rest", "blank", "fixation"]  # as in conf/recipe/bids.yaml
+from neurodecode.stages.doctor.walk import Attempts, below
 
 
 @dataclass
@@ -56,45 +52,69 @@ def examine_recording(recording, root, derivatives, compose, several_tasks=False
         made.findings.append(_no_events(recording, root))
         return made
     read = tables.read_columns(paths)
-    pictures, labels = _guessed(read, root)
-    made.columns = column_rows(read, pictures, labels)
-    words = _words_of_recording(recording, root, derivatives, several_tasks)
-    questions = _questions(read, paths, root, words, pictures, labels)
+    pictures, labels = guess_columns(read, root)
+    made.columns = tables.column_rows(read, pictures, labels)
+    words = words_of_recording(recording, root, derivatives, several_tasks)
+    questions = questions_of(read, paths, root, words, pictures, labels)
     for about, asked in questions:
         before = next((q.walked for q in made.questions if q.walked), None)
         made.questions.append(ask(about, asked, compose, root, before))
     if not made.questions:
         made.findings.append(_no_column(read, paths, root))
         return made
-    _finish(made, root, read)
+    _finish(made, recording, root, read)
     return made
 
 
-def _finish(made, root, read):
-    """Check what the first question reads; the others repeat its findings."""
+def _finish(made, recording, root, read):
+    """Check the files of the first question that can be asked; the others read the same runs."""
     first = next((q for q in made.questions if q.can_be_run), made.questions[0])
     made.questions.sort(key=lambda q: q is not first)
     walked = first.walked
     made.findings += first.findings
     if walked is None:
         return
-    own = [
-        f
-        for run, fact in zip(walked.runs, walked.facts, strict=True)
-        for f in signals.check_run(run, fact)
-    ]
+    attempt = Attempts(root)
+    own = []
+    for run, fact in zip(walked.runs, walked.facts, strict=True):
+        check = lambda: signals.check_run(run, fact)  # noqa: B023
+        own += attempt("signal", run.signal, check) or []
     own += signals.check_channels(walked.runs) + signals.check_positions(walked.runs)
+    if not first.config["recipe"]["label_column"]:
+        own += _pictures(read, first.config["recipe"], root, walked)
+    own = [replace(f, where=below(root, f.where)) for f in own]
+    made.findings += _not_told(walked.findings, own) + own + attempt.findings
+    made.findings += _without_runs(recording, walked) + _others(made.questions[1:])
     made.rows += signals.summary(walked.runs, walked.facts)
-    recipe = first.config["recipe"]
-    if not recipe["label_column"]:
-        own += _pictures(read, recipe, root, walked)
-    known = {(f.where, f.level) for f in own}
-    doubled = lambda f: f.code in ("header", "pictures") and (f.where, f.level) in known
-    missing = any(f.code == "picture missing" for f in own)
-    kept = [f for f in walked.findings if not doubled(f) and not (missing and f.code == "pictures")]
-    made.findings += kept + [replace(f, where=below(root, f.where)) for f in own]
     if first.can_be_read:
         made.rows += _about_trials(walked, first.sides)
+
+
+def _not_told(findings, own):
+    """Leave out what the checks of single files tell better."""
+    known = {(f.where, f.level) for f in own}
+    missing = any(f.code == "picture missing" for f in own)
+    doubled = lambda f: f.code == "header" and (f.where, f.level) in known
+    return [f for f in findings if not doubled(f) and not (missing and f.code == "pictures")]
+
+
+def _without_runs(recording, walked):
+    """Name subjects that have raw runs and none that will be used."""
+    lost = sorted(set(recording.runs_of) - {r.subject for r in walked.runs})
+    if not lost or not walked.runs:
+        return []
+    what = f"{len(lost)} subjects have no preprocessed run: {', '.join(lost[:6])}"
+    return [warning("derivatives", what, "they are left out; preprocess them to take them in")]
+
+
+def _others(questions):
+    """Say why a second question cannot be asked, where the first one can."""
+    unread = [q for q in questions if q.walked is not None and not q.can_be_read]
+    return [
+        replace(f, level="warning", do=f"only needed to ask {q.about}")
+        for q in unread
+        for f in q.walked.findings[:1]
+    ]
 
 
 def _pictures(read, recipe, root, walked):
@@ -104,7 +124,7 @@ def _pictures(read, recipe, root, walked):
         column = recipe["stim_column"]
         values = read.shown(column) if column in read.values else []
         shown = [v for v in values if v not in recipe["ignore"]]
-        if recipe["stimulus_table"] and not any(tables._ends_as_picture(v) for v in shown):
+        if recipe["stimulus_table"] and not any(tables.ends_as_picture(v) for v in shown):
             return []
     return check_pictures(root, shown)
 
@@ -135,7 +155,7 @@ def _about_trials(walked, sides):
     shown = trials.groupby(["subject", "stimulus_id"]).size()
     low, high = shown.min(), shown.max()
     rows = [
-        ("trials", f"{len(trials)}, {signals._span(list(per_subject))} a subject"),
+        ("trials", f"{len(trials)}, {signals.span(list(per_subject))} a subject"),
         (
             "stimuli",
             f"{len(stimuli)}, each shown {low if low == high else f'{low} to {high}'} times"
@@ -188,94 +208,6 @@ def _no_column(read, paths, root):
     what = f"no column of {', '.join(read.values)} names a picture below stimuli/ or a category"
     do = "add a column stim_file (relative to stimuli/), or trial_type with a category"
     return error("columns", what, do, below(root, paths[0]))
-
-
-def column_rows(read, pictures, labels):
-    """Tabulate columns of events: name, what they may be, number of values, examples."""
-    role = lambda c: "picture?" if c in pictures else "category?" if c in labels else ""
-    examples = lambda c: ", ".join(v or "(empty)" for v in read.examples(c))
-    return [(c, role(c), len(values), examples(c)) for c, values in read.values.items()]
-
-
-def _words_of_recording(recording, root, derivatives, several_tasks):
-    words = {"recipe.root": str(root)}
-    if recording.task and several_tasks:
-        words["recipe.task"] = recording.task
-    if recording.datatype == "func":
-        return words | _words_of_derivatives(recording, root, derivatives)
-    kind = {"recipe": f"bids_{recording.datatype}"}
-    return kind | words | {"recipe.mask": {}, "recipe.confounds": {}, "preprocess": "epochs"}
-
-
-def _words_of_derivatives(recording, root, derivatives):
-    """Choose preprocessed runs, else masks and confounds that fit the raw ones, else neither."""
-    for derived in derivatives:
-        spaces = derived.spaces(recording.task)
-        runs = derived.of(recording.task, "bold", **spaces[0]) if spaces else recording.files
-        masks = _belonging(derived, runs, "mask", "brain")
-        confounds = _belonging(derived, runs, "timeseries", "confounds")
-        if spaces or masks or confounds:
-            inside = derived.folder.is_relative_to(root)
-            place = derived.folder.relative_to(root) if inside else derived.folder.absolute()
-            words = {"recipe.derivatives": str(place)}
-            words |= {"recipe.bold_entities": spaces[0]} if spaces else {}
-            words |= {} if masks else {"recipe.mask": {}}
-            return words | ({} if confounds else _NO_CONFOUNDS)
-    return {"recipe.mask": {}} | _NO_CONFOUNDS
-
-
-def _belonging(derived, signals_, suffix, desc):
-    """Say whether a kind of derivatives belongs to any signal file: names no more than it does."""
-    kind = [f.entities for f in derived.files if f.suffix == suffix]
-    named = [e for e in kind if e.get("desc") == desc]
-    own = [f.entities | {"desc": desc} for f in signals_]
-    return any(e.items() <= o.items() for o in own for e in named)
-
-
-_NO_CONFOUNDS = {"recipe.confounds": {}, "preprocess.method.confounds": []}
-
-
-def _guessed(read, root):
-    """Guess the columns of pictures and those of categories, the likelier first."""
-    known = set()
-    for table in filter(Path.is_file, [Path(root) / "stimuli" / "stimuli.tsv"]):
-        values = tables.read_columns([table]).values
-        known = {*values.get("stim_file", ()), *values.get("stimulus_id", ())}
-    pictures = tables.picture_columns(read, tables.pictures_below(root), known)
-    return pictures, tables.label_columns(read, pictures)
-
-
-def _questions(read, paths, root, words, pictures, labels):
-    """List what may be asked: ``(about, words)``, the likelier first."""
-    has_table = (Path(root) / "stimuli" / "stimuli.tsv").is_file()
-    asked = []
-    if pictures:
-        asked.append((PICTURE, _picture_words(read, words, pictures[0], labels, has_table)))
-    if labels:
-        asked.append((CATEGORY, _label_words(words, labels[0], paths)))
-    if pictures and labels and len(read.shown(pictures[0])) < FEWEST_PICTURES:
-        asked.reverse()
-    return asked
-
-
-def _picture_words(read, words, column, labels, has_table):
-    asked = {"experiment": "retrieval"} | words
-    if column != "stim_file":
-        asked["recipe.stim_column"] = column
-    if not has_table:
-        asked["recipe.stimulus_table"] = ""
-    never = tables.never_labelled(read, column, labels[0]) if labels else []
-    if never:
-        asked["recipe.ignore"] = [*IGNORED, *never]
-    return asked
-
-
-def _label_words(words, column, paths):
-    asked = {"experiment": "categories"} | words
-    if column != "trial_type":
-        asked["recipe.label_column"] = column
-    gap_s = tables.block_gap_s(paths, column)
-    return asked | ({"recipe.merge_gap_s": gap_s} if gap_s else {})
 
 
 def _listed(names, n=8):

@@ -7,6 +7,7 @@ from neurodecode.stages.doctor import Command, Examination, Section
 from neurodecode.stages.doctor.findings import error, note, ranked, warning
 from neurodecode.stages.doctor.kinds import TOLD, description_of, raw_data_of
 from neurodecode.stages.doctor.recordings import (
+    Derivatives,
     derivatives_inside,
     derivatives_of,
     recordings_of,
@@ -53,21 +54,22 @@ def examine_derivatives(folder, compose):
             tuple(ranked([*found.findings, note("derivatives", what)])),
             found.commands,
         )
-    derived = derivatives_of(folder)
-    tasks = sorted({f.entities.get("task", "") for f in derived.files if f.suffix == "bold"})
+    return _alone(folder, derivatives_of(folder) or Derivatives(Path(folder), ()))
+
+
+def _alone(folder, derived):
+    """Describe derivatives, and ask for the raw data."""
+    runs = [f for f in derived.files if f.suffix == "bold"]
+    tasks = sorted({f.entities.get("task", "") for f in runs})
+    subjects = sorted({f"sub-{f.entities.get('sub', '?')}" for f in derived.files})
+    spaces = derived.spaces(tasks[0]) if tasks else []
     rows = _about(folder, [])
-    subjects = sorted({f"sub-{f.entities['sub']}" for f in derived.files})
-    rows += [
-        ("subjects", f"{len(subjects)}: {', '.join(subjects[:8])}"),
-        ("tasks", ", ".join(tasks)),
-    ]
-    spaces = list(dict.fromkeys(_entities(s) for t in tasks for s in derived.spaces(t)))
-    rows.append(("spaces", "; ".join(spaces)))
-    what = "these are derivatives alone: no events.tsv says what was shown"
+    rows += [("subjects", f"{len(subjects)}: {', '.join(subjects[:8])}")]
+    rows += [("tasks", ", ".join(tasks)), ("spaces", "; ".join(map(_entities, spaces)))]
     words = {"experiment": "retrieval", "recipe.root": "RAW", "recipe.derivatives": str(folder)}
     words |= {"recipe.task": tasks[0]} if tasks and tasks[0] else {}
-    spaces = derived.spaces(tasks[0]) if tasks else []
     words |= {"recipe.bold_entities": spaces[0]} if spaces else {}
+    what = "these are derivatives alone: no events.tsv says what was shown"
     do = f"give the raw data set too: neurodecode doctor RAW --derivatives {folder}"
     return Examination(
         str(folder),
