@@ -123,8 +123,8 @@ def summary(runs, facts):
     ):
         values = sorted({round(f[key], 3) for f in known if f.get(key)})
         if values:
-            span = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
-            rows.append((label, f"{span} {unit}".strip() + ("" if label != "length" else " a run")))
+            text = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+            rows.append((label, f"{text} {unit}".strip() + ("" if label != "length" else " a run")))
     n_empty = sum(is_empty(r, f) for r, f in zip(runs, facts, strict=True))
     if n_empty:
         rows.append(("signal files", f"{n_empty} of {len(runs)} are empty"))
