@@ -370,6 +370,16 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     assert any(f.startswith(f"error permission {RUN}_bold.nii.gz") for f in findings(found))
 
 
+@pytest.mark.parametrize("root", ["func", ".", "sub-01"])
+def test_paths_are_told_below_the_study_whatever_it_is_called(tmp_path, monkeypatch, root):
+    write_study(tmp_path / root, n_runs=2)
+    monkeypatch.chdir(tmp_path)
+    events(tmp_path / root).write_text("")
+    assert findings(examined(root), "error")[0].startswith(
+        f"error events {RUN}_events.tsv is empty"
+    )
+
+
 GARBAGE = [b"", b"\xff\xfe\x00garbage\x00" * 40, b"{\n[", b"onset\tonset\n1\n\n2\t3\t4\n"]
 
 

@@ -19,8 +19,6 @@ class Columns:
     n_rows: int
     values: dict[str, Counter]
     """Column -> how often it has each value, over all tables."""
-    ends_s: dict[str, float]
-    """Table -> onset of its last event."""
     rows: tuple[dict, ...]
     """Every row, of all tables."""
 
@@ -35,16 +33,16 @@ class Columns:
 
 def read_columns(paths):
     """Read the events tables of a recording, leaving out what cannot be read."""
-    values, rows, ends_s = {}, [], {}
-    for path in paths:
-        table = _rows(path)
-        rows += table
-        for row in table:
-            for column, value in row.items():
-                values.setdefault(column, Counter())[value] += 1
-        onsets = [o for row in table if (o := _number(row.get("onset"))) is not None]
-        ends_s[str(path)] = max(onsets, default=0.0)
-    return Columns(len(rows), values, ends_s, tuple(rows))
+    return columns_of([row for path in paths for row in _rows(path)])
+
+
+def columns_of(rows):
+    """Count the values of each column of a table that is given row by row, as dicts of text."""
+    values = {}
+    for row in rows:
+        for column, value in row.items():
+            values.setdefault(column, Counter())[value] += 1
+    return Columns(len(rows), values, tuple(rows))
 
 
 def pictures_below(root):

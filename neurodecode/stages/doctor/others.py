@@ -41,19 +41,14 @@ def examine_folder(path, kind, compose):
 def examine_epochs(path, kind, compose):
     """Examine files of mne.Epochs, of one subject or in sub-*/."""
     files = sorted({f for pattern in EPOCHS for f in path.rglob(pattern)})
-    rows, findings = [("files", f"{len(files)}: {', '.join(f.name for f in files[:6])}")], []
-    metadata = []
+    rows, findings, metadata = [("files", str(len(files)))], [], []
     for file in files:
         about, found, table = _epochs(file, path)
-        rows.append((file.name[:15], about))
+        rows.append((below(path, str(file)), about))
         findings += found
         metadata += table
-    values = {}
-    for row in metadata:
-        for column, value in row.items():
-            values.setdefault(column, tables.Counter())[str(value)] += 1
-    texts = tuple({k: str(v) for k, v in row.items()} for row in metadata)
-    read = tables.Columns(len(metadata), values, {}, texts)
+    rows = rows[:9] + ([("…", f"{len(rows) - 9} more")] if len(rows) > 9 else [])
+    read = tables.columns_of([{k: str(v) for k, v in row.items()} for row in metadata])
     return _of_one_kind(path, kind, compose, rows, findings, read)
 
 

@@ -83,7 +83,7 @@ def _columns(columns):
     if not columns:
         return []
     width = max(len(name) for name, *_ in columns)
-    lines = ["  events columns"]
+    lines = ["  columns"]
     for name, role, n, examples in columns:
         lines.append(
             _cut(f"    {name:<{width}}  {role:<10}{n:>7} value{'s:' if n > 1 else ': '} {examples}")

@@ -98,7 +98,7 @@ class Attempts:
 
 def below(root, text):
     """Write paths in a text relative to the study's folder."""
-    return text.replace(f"{Path(root)}/", "")
+    return re.sub(rf"(?<![\w./-]){re.escape(str(Path(root)))}/", "", text)
 
 
 def apart(message, where):
