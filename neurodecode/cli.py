@@ -40,6 +40,7 @@ written, but a run failed, is unfinished or never began.
 
 neurodecode report runs/demo/sweep_2026-01-31_12-00-00
 neurodecode report 'runs/demo/2026-*' --out together"""
+PATTERNS = ("recipe.bold_entities", "recipe.mask", "recipe.rois", "recipe.confounds")
 
 
 def main(argv=None):
@@ -76,6 +77,7 @@ def _parser():
     )
     run_parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     _apply_parser(add("apply", "decode new recordings by the trained model of a run"))
+    _doctor_parser(add("doctor", "say what a folder holds, what is missing, and what to run"))
     for name, text in {
         "fetch": "download a public data set as BIDS",
         "import": "turn files you have into BIDS",
@@ -171,6 +173,33 @@ def key_values(texts):
     return found
 
 
+def _doctor_parser(parser):
+    parser.add_argument("path", nargs="?", help="data to look at; without it, the installation")
+    parser.add_argument("--derivatives", type=Path, help="fMRIPrep's output, if it lies elsewhere")
+    parser.add_argument(
+        "--store",
+        default=os.environ.get("NEURODECODE_STORE", "store"),
+        help="where artifacts are kept (for the check of the installation)",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(action=_doctor)
+
+
+def _doctor(arguments):
+    from neurodecode.stages.doctor import examine
+    from neurodecode.stages.doctor.installation import examine_installation
+    from neurodecode.stages.doctor.text import as_json, as_text
+    from neurodecode.stages.doctor.words import as_overrides
+
+    if arguments.path is None:
+        found = examine_installation(arguments.store)
+    else:
+        compose = lambda words: composed(as_overrides(words))
+        found = examine(arguments.path, compose, arguments.derivatives)
+    print(as_json(found) if arguments.json else as_text(found), end="")
+    return found.code
+
+
 def _import_haxby(arguments):
     from neurodecode.data.haxby import import_openfmri
 
@@ -254,13 +283,34 @@ def _composed(overrides, action):
         codes.append(guarded(lambda: action(config), folder))
 
     # No experiment is what there is without one; Hydra takes null in the file only.
-    sys.argv = ["neurodecode run", *(o for o in overrides if o != "experiment=null")]
+    wanted = replacing(o for o in overrides if o != "experiment=null")
+    sys.argv = ["neurodecode run", *wanted]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised to `guarded`, not printed by Hydra
     try:
         composing = guarded(job)
     except SystemExit as done:  # --help, --cfg and the like
         composing = done.code or 0
     return max([composing, *codes])
+
+
+def replacing(overrides):
+    """Let a pattern of entities replace the one there; Hydra would merge them."""
+    whole = lambda key, value: key in PATTERNS and value.startswith("{")
+    parts = [(o, *o.partition("=")[::2]) for o in overrides]
+    return [
+        word
+        for o, key, value in parts
+        for word in ((f"~{key}", f"+{key}={value}") if whole(key, value) else (o,))
+    ]
+
+
+def composed(overrides):
+    """Compose the configuration as `run` does, without running it; resolved."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(conf_folder().absolute()), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", replacing(overrides)), resolve=True)
 
 
 def _output_folder():

@@ -180,3 +180,20 @@ def test_without_a_sweep_the_report_lies_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     assert cli.main(["report", str(tmp_path / "run")]) == 0
     assert (tmp_path / "here" / "group.json").is_file()
+
+
+def test_a_pattern_given_on_the_command_line_replaces_the_one_there():
+    words = ["recipe.mask={}", "recipe.bold_entities={space: T1w, desc: preproc}"]
+    recipe = cli.composed(["experiment=retrieval", *words])["recipe"]
+    assert recipe["mask"] == {}  # Hydra would merge it with the mask's pattern in the file
+    assert recipe["bold_entities"] == {"space": "T1w", "desc": "preproc"}
+    assert recipe["confounds"] == {"suffix": "timeseries", "desc": "confounds"}
+
+
+@pytest.mark.slow
+def test_a_run_composes_what_the_others_compose():
+    words = ["experiment=retrieval", "recipe.mask={}", "recipe.rois={v1: {suffix: mask}}"]
+    run = [sys.executable, "-m", "neurodecode.cli", "run", *words, "--cfg", "job", "--resolve"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    printed = yaml.safe_load(done.stdout)["recipe"]
+    assert printed == cli.composed(words)["recipe"] and printed["rois"]["v1"] == {"suffix": "mask"}

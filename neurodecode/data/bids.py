@@ -16,6 +16,7 @@ REGIONS = {  # a signal's format -> that of its regions; volumes have NIfTI mask
     ".dtseries.nii": (".dlabel.nii", ".dscalar.nii"),
 }
 NUMBERED = ("run", "echo", "split")  # run-1 and run-01 are the same run
+EMPTY_ROOM = "sub-emptyroom"  # BIDS keeps this name for MEG recordings of nobody
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def parse_name(path):
 
 
 def subjects_of(root, wanted=None):
-    """List the subjects of a data set, ``sub-01`` first.
+    """List the subjects of a data set, ``sub-01`` first; an empty room only if it is asked for.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def subjects_of(root, wanted=None):
         raise FileNotFoundError(
             f"recipe.subjects names {', '.join(missing)}; {root} holds {', '.join(found)}"
         )
-    return [s for s in found if wanted is None or s in wanted]
+    return [s for s in found if (s != EMPTY_ROOM if wanted is None else s in wanted)]
 
 
 def find_runs(recipe: Recipe, root):
@@ -97,6 +98,22 @@ def find_runs(recipe: Recipe, root):
     if len(tasks) > 1:
         raise ValueError(f"the data set has several tasks, choose one: recipe.task={min(tasks)} …")
     return runs
+
+
+def each_run(recipe: Recipe, root):
+    """Yield each run of a study or, for one that `find_runs` would stop at, the error it raises.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    root : path
+
+    Yields
+    ------
+    found : Run, ValueError or FileNotFoundError
+    """
+    for subject in subjects_of(root, recipe.subjects):
+        yield from _attempts(recipe, Path(root), subject)
 
 
 def derivatives_folder(recipe: Recipe, root):
@@ -174,11 +191,26 @@ def _spelt(file):
 
 
 def _runs_of(recipe, root, subject):
+    found = list(_attempts(recipe, root, subject))
+    for error in (f for f in found if isinstance(f, Exception)):
+        raise error
+    return sorted(found, key=lambda r: _natural(r.run))
+
+
+def _attempts(recipe, root, subject):
+    """Yield a subject's runs and, where one cannot be gathered, the error."""
     derived = derivatives_folder(recipe, root)
-    signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
+    try:
+        signals = _signals(recipe, derived if recipe.bold_entities else root, subject)
+    except ValueError as error:
+        yield error
+        return
     pool = _files_in((derived / subject).rglob(f"{subject}_*"))
-    runs = [_run(recipe, root, derived, pool, subject, parts) for parts in signals]
-    return sorted(runs, key=lambda r: _natural(r.run))
+    for parts in signals:
+        try:
+            yield _run(recipe, root, derived, pool, subject, parts)
+        except (ValueError, FileNotFoundError) as error:
+            yield error
 
 
 def _run(recipe, root, derived, pool, subject, parts):

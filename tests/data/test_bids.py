@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from neurodecode.data.bids import find_runs, parse_name, read_sidecars, subjects_of
+from neurodecode.data.bids import each_run, find_runs, parse_name, read_sidecars, subjects_of
 from neurodecode.data.recipe import Recipe
 from tests.data.small_study import write_json, write_study
 
@@ -257,3 +257,23 @@ def test_confounds_are_chosen_among_several_tables(tmp_path):
         pattern = {"suffix": "timeseries", "desc": desc}
         recipe = Recipe(derivatives="derivatives/simulated", confounds=pattern)
         assert find_runs(recipe, tmp_path)[0].others["confounds"].name == name.format(desc)
+
+
+def test_an_empty_room_is_no_subject_unless_it_is_asked_for(tmp_path):
+    touch(tmp_path, "task-noise_events.tsv")
+    for subject in ("sub-emptyroom", "sub-01"):
+        touch(tmp_path, f"{subject}/meg/{subject}_task-noise_meg.fif")
+    assert subjects_of(tmp_path) == ["sub-01"]
+    assert subjects_of(tmp_path, ["sub-emptyroom"]) == ["sub-emptyroom"]
+    recipe = Recipe(datatype="meg", suffix="meg", **BARE)
+    assert [r.subject for r in find_runs(recipe, tmp_path)] == ["sub-01"]
+
+
+def test_each_run_is_found_or_its_error_told_and_the_others_go_on(tmp_path):
+    write_study(tmp_path, n_runs=3)
+    (tmp_path / "sub-01/func/sub-01_task-scenes_run-02_events.tsv").unlink()
+    found = list(each_run(Recipe(derivatives="derivatives/simulated"), tmp_path))
+    errors = [f for f in found if isinstance(f, Exception)]
+    assert len(found) == 6 and len(errors) == 1 and "run-02_bold" in str(errors[0])
+    with pytest.raises(FileNotFoundError, match="run-02_bold.* has no events"):
+        find_runs(Recipe(derivatives="derivatives/simulated"), tmp_path)
