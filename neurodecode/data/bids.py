@@ -243,7 +243,7 @@ def _nearest(pool, signal, pattern, extensions, key):
     if not fitting:
         raise FileNotFoundError(
             f"no file {pattern} for {signal.path.name}: check {key} and recipe.derivatives, or "
-            f"switch it off with {key}={{}}"
+            f"switch it off with {key}=null"
         )
     most = max(len(f.entities) for f in fitting)
     best = [f for f in fitting if len(f.entities) == most]

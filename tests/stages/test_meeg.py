@@ -119,3 +119,15 @@ def test_a_run_that_fails_is_named_with_its_subject(tmp_path, store):
     root = write_study(tmp_path / "bids", subjects=("01",))
     with pytest.raises(ValueError, match="sub-01 run-01: .*_eeg.vhdr: epochs of .* overlap=true"):
         preprocessed(root, store, "eeg", tmax_s=3.0)
+
+
+def test_how_many_runs_are_read_at_once_does_not_matter(tmp_path, store):
+    root = write_study(tmp_path / "bids", subjects=("01",), n_runs=3)
+    made = preprocessed(root, store, "eeg")
+    before = made["preprocess"]["sub-01"]
+    digests = {name: f["sha256"] for name, f in before.files.items()}
+    store.discard(before.folder)
+    config = {"root": str(root), "method": EPOCHS, "n_jobs": 3}
+    upstream = {name: made[name] for name in ("index", "split")}
+    after = run_stage(preprocess.run, config, upstream, store, each="sub-01")
+    assert {name: f["sha256"] for name, f in after.files.items()} == digests
