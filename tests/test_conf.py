@@ -112,3 +112,17 @@ def test_the_name_is_that_of_the_run_folder(name):
         hydra = compose("config", overrides=[f"name={name}"], return_hydra_config=True).hydra
     assert hydra.run.dir.startswith(f"runs/{name}/")
     assert hydra.sweep.dir.startswith(f"runs/{name}/sweep_")
+
+
+@pytest.mark.parametrize("datatype", ["eeg", "meg", "ieeg"])
+def test_recipes_of_meeg_ask_for_no_mask_and_no_confounds(datatype):
+    recipe = composed(f"recipe=bids_{datatype}", "preprocess=epochs")["index"]["recipe"]
+    assert recipe["mask"] is None and recipe["confounds"] is None
+    assert recipe["datatype"] == recipe["suffix"] == datatype
+
+
+def test_patterns_of_a_recipe_can_be_switched_off():
+    # Hydra merges {} into the mapping that is there, and so changes nothing; null replaces it
+    config = composed("recipe=bids", "recipe.mask=null", "recipe.confounds=null")
+    assert config["index"]["recipe"]["mask"] is None
+    check(config)

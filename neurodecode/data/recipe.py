@@ -31,12 +31,13 @@ class Recipe:
     """Entities of the signal files, such as {space: MNI152NLin2009cAsym, desc: preproc};
     where there are any the signal is read from ``derivatives``, otherwise from ``root``."""
     mask: dict | None = field(default_factory=lambda: {"suffix": "mask", "desc": "brain"})
+    """Pattern of the brain masks; {} or None where there are none."""
     rois: dict = field(default_factory=dict)
     """Name of a region -> pattern of its mask, such as {early: {suffix: mask, desc: early}}."""
     confounds: dict | None = field(
         default_factory=lambda: {"suffix": "timeseries", "desc": "confounds"}
     )
-    """Pattern of the confounds tables; None or {} where there are none."""
+    """Pattern of the confounds tables; {} or None where there are none."""
     stim_column: str = "stim_file"
     """Column of events.tsv naming the picture, relative to ``stimuli/``."""
     label_column: str = ""

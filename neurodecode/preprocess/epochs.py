@@ -386,7 +386,8 @@ def _line_noise_db(raw, names, line_hz):
         return None
     names = [n for n in names if n not in raw.info["bads"]]
     n_samples = min(len(raw.times), int(4 * sfreq_hz))
-    f_hz, power = welch(raw.get_data(names), sfreq_hz, nperseg=n_samples)
+    spectra = [welch(raw.get_data([n])[0], sfreq_hz, nperseg=n_samples) for n in names]
+    f_hz, power = spectra[0][0], np.array([p for _, p in spectra])
     apart_hz = np.abs(f_hz - line_hz)
     at, around = apart_hz <= 0.5, (apart_hz > 1) & (apart_hz <= 5)
     ratio = power[:, at].mean(axis=1) / np.maximum(power[:, around].mean(axis=1), 1e-300)

@@ -102,8 +102,8 @@ class StoredEpochs:
         return times_s[0] + np.arange(n_times) / self.resample_hz
 
     def _read(self, path, rows):
-        epochs = open_epochs(path)[rows].pick(self.names, verbose="ERROR").load_data()
-        epochs.reorder_channels(self.names)
+        epochs = open_epochs(path)[rows].load_data()
+        epochs.pick(self.names, verbose="ERROR").reorder_channels(self.names)
         if self.resample_hz is not None:
             epochs.resample(self.resample_hz, verbose="ERROR")
         data = epochs.get_data(copy=False)[..., self.kept]

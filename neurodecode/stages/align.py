@@ -151,7 +151,8 @@ def _correlation(pair):
     """Mean correlation over channels, and times; NaN where channels cannot be compared."""
     if pair is None:
         return float("nan")
-    return mean_correlation(*(part.reshape(len(part), -1) for part in pair))
+    n_values = lambda part: int(np.prod(part.shape[1:]))  # -1 would fail where no row is shared
+    return mean_correlation(*(part.reshape(len(part), n_values(part)) for part in pair))
 
 
 def nearest_of(inputs, subject, reference, channels):

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from PIL import Image
 
-from tests.data.small_study import write_json, write_tsv
+from tests.data.small_study import write_tsv
 
 SFREQ_HZ = 200.0
 N_TRIALS = 12
@@ -16,6 +16,7 @@ NAMES = ["Fp1", "Fp2", "F3", "F4", "Fz", "C3", "C4", "Cz", "P3", "P4", "Pz", "O1
 PICTURES = [f"p{i:02d}.png" for i in range(6)]
 PEAK_S = 0.15
 ERP_UV = 8.0
+GAIN = np.linspace(0.5, 1.5, len(PICTURES))  # of each picture's response
 SHAPE = np.linspace(-1, 1, len(NAMES))
 
 
@@ -25,7 +26,7 @@ def erp(times_s):
 
 
 def raw_of(seed=0, noise_uv=4.0, kind="eeg", names=NAMES, onsets_s=ONSETS_S, run_s=RUN_S):
-    """A recording with the planted response at every onset: `ERP_UV` (or fT) times `SHAPE`."""
+    """A recording with planted responses at every onset: `ERP_UV` (or fT) times `SHAPE`, `GAIN`."""
     rng = np.random.default_rng(seed)
     n_samples = int(run_s * SFREQ_HZ)
     times_s = np.arange(n_samples) / SFREQ_HZ
@@ -33,8 +34,8 @@ def raw_of(seed=0, noise_uv=4.0, kind="eeg", names=NAMES, onsets_s=ONSETS_S, run
     noise -= np.linspace(0, 1, n_samples) * noise[:, -1:]
     signal = noise_uv * noise / noise.std() + noise_uv * rng.standard_normal(noise.shape) / 4
     weights = np.resize(SHAPE, len(names))
-    for onset_s in onsets_s:
-        signal += ERP_UV * weights[:, None] * erp(times_s - onset_s)
+    for onset_s, gain in zip(onsets_s, np.resize(GAIN, len(onsets_s)), strict=True):
+        signal += ERP_UV * gain * weights[:, None] * erp(times_s - onset_s)
     unit = {"eeg": 1e-6, "ecog": 1e-6, "mag": 1e-15}[kind]
     info = mne.create_info(list(names), SFREQ_HZ, kind)
     info["line_freq"] = 50.0
@@ -49,10 +50,7 @@ def write_study(root, kind="eeg", subjects=("01", "02"), n_runs=2, format="Brain
     import mne_bids
 
     root = Path(root)
-    (root / "stimuli").mkdir(parents=True, exist_ok=True)
-    for i, name in enumerate(PICTURES):
-        Image.new("RGB", (8, 8), (40 * i, 0, 90)).save(root / "stimuli" / name)
-    write_tsv(root / "stimuli" / "stimuli.tsv", {"stim_file": PICTURES})
+    write_pictures(root)
     datatype = {"mag": "meg", "ecog": "ieeg"}.get(kind, kind)
     for s, subject in enumerate(subjects):
         for run in range(1, n_runs + 1):
@@ -68,13 +66,15 @@ def write_study(root, kind="eeg", subjects=("01", "02"), n_runs=2, format="Brain
     return root
 
 
+def write_pictures(root):
+    """Write the pictures that are shown."""
+    (root / "stimuli").mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(PICTURES):
+        Image.new("RGB", (8, 8), (40 * i, 0, 90)).save(root / "stimuli" / name)
+
+
 def write_events(path, onsets_s=ONSETS_S):
     """Write the events of one run."""
     shown = np.resize(PICTURES, len(onsets_s))
     columns = {"onset": onsets_s, "duration": 0.5, "trial_type": "picture", "stim_file": shown}
     write_tsv(path, columns)
-
-
-def write_sidecar(path, **keys):
-    """Write the JSON sidecar of a recording."""
-    write_json(path, keys)

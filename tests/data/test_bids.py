@@ -277,3 +277,44 @@ def test_each_run_is_found_or_its_error_told_and_the_others_go_on(tmp_path):
     assert len(found) == 6 and len(errors) == 1 and "run-02_bold" in str(errors[0])
     with pytest.raises(FileNotFoundError, match="run-02_bold.* has no events"):
         find_runs(Recipe(derivatives="derivatives/simulated"), tmp_path)
+
+
+def sensors_of(root):
+    (run,) = find_runs(Recipe(datatype="ieeg", suffix="ieeg", **BARE), root)
+    return {
+        k: run.others[k].name for k in ("channels", "electrodes", "coordsystem") if k in run.others
+    }
+
+
+def test_electrodes_in_the_subjects_own_space_go_before_those_in_a_template(tmp_path):
+    stem = "sub-a/ieeg/sub-a_task-x_run-01"
+    touch(tmp_path, f"{stem}_ieeg.vhdr", f"{stem}_events.tsv", f"{stem}_channels.tsv")
+    assert sensors_of(tmp_path) == {"channels": "sub-a_task-x_run-01_channels.tsv"}
+    for space in ("MNI152Lin", "Talairach", "ACPC", "pixels"):
+        for end in ("electrodes.tsv", "coordsystem.json"):
+            touch(tmp_path, f"sub-a/ieeg/sub-a_space-{space}_{end}")
+        found = sensors_of(tmp_path)
+        wanted = "ACPC" if space in ("ACPC", "pixels") else "MNI152Lin"
+        assert found["electrodes"] == f"sub-a_space-{wanted}_electrodes.tsv"
+        assert found["coordsystem"] == f"sub-a_space-{wanted}_coordsystem.json"
+    touch(tmp_path, "sub-a/ieeg/sub-a_acq-grid_electrodes.tsv")
+    assert sensors_of(tmp_path)["electrodes"] == "sub-a_acq-grid_electrodes.tsv"
+
+
+def test_the_parts_and_companions_of_a_recording_belong_to_one_run(tmp_path):
+    stem = "sub-a/meg/sub-a_task-x_run-01"
+    touch(tmp_path, f"{stem}_events.tsv", *(f"{stem}_split-0{i}_meg.fif" for i in (1, 2)))
+    touch(tmp_path, *(f"sub-a/meg/sub-a_acq-{c}_meg.fif" for c in ("crosstalk", "calibration")))
+    (run,) = find_runs(Recipe(datatype="meg", suffix="meg", **BARE), tmp_path)
+    assert run.signal.name == "sub-a_task-x_run-01_split-01_meg.fif"
+    assert [p.name for p in run.others.values()] == ["sub-a_task-x_run-01_split-02_meg.fif"]
+
+
+def test_a_ctf_folder_is_one_signal(tmp_path):
+    stem = "sub-a/meg/sub-a_task-x_run-01"
+    name = "sub-a_task-x_run-01_meg"
+    touch(
+        tmp_path, f"{stem}_events.tsv", f"{stem}_meg.ds/{name}.meg4", f"{stem}_meg.ds/{name}.res4"
+    )
+    (run,) = find_runs(Recipe(datatype="meg", suffix="meg", **BARE), tmp_path)
+    assert run.signal == tmp_path / f"{stem}_meg.ds" and not run.others

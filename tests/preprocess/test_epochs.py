@@ -49,13 +49,10 @@ def by_hand(raw, low_hz=40.0, decim=2, reference=None):
     raw = raw.copy().filter(0.5, low_hz, verbose="ERROR")
     if reference:
         raw.set_eeg_reference(reference, verbose="ERROR")
-    events = np.column_stack(
-        [np.round(ONSETS_S * raw.info["sfreq"]), 0 * ONSETS_S, 1 + 0 * ONSETS_S]
-    )
-    return mne.Epochs(
-        raw, events.astype(int), tmin=-0.2, tmax=0.8, baseline=(-0.2, 0), decim=decim, preload=True,
-        verbose="ERROR",
-    )  # fmt: skip
+    samples = np.round(ONSETS_S * raw.info["sfreq"]).astype(int)
+    events = np.column_stack([samples, 0 * samples, 1 + 0 * samples])
+    span = {"tmin": -0.2, "tmax": 0.8, "baseline": None, "decim": decim, "preload": True}
+    return mne.Epochs(raw, events, **span, verbose="ERROR").apply_baseline((-0.2, 0), verbose=False)
 
 
 @pytest.mark.parametrize("reference", [None, "average", ["Cz", "Pz"]])
@@ -120,12 +117,8 @@ def test_sensors_and_times_are_described(files):
     space = made.space()
     table = space["sensors.tsv"]
     assert table["name"].tolist() == NAMES and set(table["unit"]) == {"µV"}
-    assert (
-        table.set_index("name").loc["Oz", "y_mm"]
-        < -60
-        < 60
-        < table.set_index("name").loc["Fp1", "y_mm"]
-    )
+    y_mm = dict(zip(table["name"], table["y_mm"], strict=True))
+    assert y_mm["Oz"] < -60 < 60 < y_mm["Fp1"]
     assert np.allclose(space["positions_mm.npy"], table[["x_mm", "y_mm", "z_mm"]], atol=1e-3)
     assert np.allclose(space["times_s.npy"], np.arange(-20, 81) / 100)
     bare = raw_of().set_montage(None)
@@ -280,9 +273,11 @@ def test_only_as_similar_components_are_removed_as_asked(files):
 def test_another_seed_begins_the_components_elsewhere(files):
     found = files(with_blinks()[0])
     one, same, other = (
-        responses(found, ica_variance=0.9, ica_correlation=0.2, seed=seed) for seed in (0, 0, 1)
+        responses(found, ica_variance=0.999, ica_correlation=0.2, seed=seed) for seed in (0, 0, 1)
     )
     assert (one == same).all() and (one != other).any()
+    with pytest.raises(ValueError, match="ica_variance=0.5 is too low"):
+        responses(found, ica_variance=0.5)
 
 
 def test_single_trials_are_repaired_by_autoreject(files):

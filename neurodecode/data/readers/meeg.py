@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+FORMATS = (".fif", ".vhdr", ".edf", ".bdf", ".set", ".ds")
 DATA_BESIDE = {".vhdr": (".eeg", ".dat"), ".set": (".fdt",)}
 """Header format -> endings of the file beside it that holds the samples."""
 TYPES = {
@@ -191,6 +192,10 @@ def _open(path, units=None):
     """Open by mne, not loading; what mne says of a broken file is said with its name."""
     import mne
 
+    if Path(path).suffix not in FORMATS:
+        raise ValueError(
+            f"{path} is no M/EEG recording ({', '.join(FORMATS)}): for fMRI choose preprocess=lsa"
+        )
     path, extra = Path(path), {"units": units} if units else {}
     try:
         raw = mne.io.read_raw(path, preload=False, verbose="ERROR", **extra)

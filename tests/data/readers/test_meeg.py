@@ -125,6 +125,12 @@ def test_what_is_no_recording_is_named(tmp_path, name):
         facts(tmp_path / name, {})
 
 
+def test_fmri_is_sent_elsewhere(tmp_path):
+    (tmp_path / "r_bold.nii.gz").write_bytes(b"something")
+    with pytest.raises(ValueError, match="is no M/EEG recording .* choose preprocess=lsa"):
+        read_raw(tmp_path / "r_bold.nii.gz")
+
+
 def test_a_ctf_folder_that_cannot_be_read_is_named(tmp_path):
     folder = tmp_path / "r_meg.ds"
     folder.mkdir()
