@@ -164,6 +164,7 @@ def _align(make, subjects):
         channels[subject] = np.arange(0, n, 2)
         channels[f"{subject}/reliability"] = make.rng.normal(0.2, 0.1, n).astype(np.float32)
     out.save_tensors("channels.safetensors", channels)
+    out.save_tensors("scaling.safetensors", {f"{s}/mean": np.zeros(1) for s in subjects})
     state = {
         f"{s}/{k}": v
         for s in subjects[1:]
@@ -171,7 +172,9 @@ def _align(make, subjects):
     }
     out.save_tensors("maps.safetensors", state)
     aligner = {"_target_": "neurodecode.align.procrustes.Procrustes"}
-    out.save_json("aligner.json", {"aligner": aligner, "reference": subjects[0]})
+    scaling = {"_target_": "neurodecode.signal.scaling.Standard"}
+    nodes = {"scaling": scaling, "aligner": aligner, "reference": subjects[0]}
+    out.save_json("aligner.json", nodes)
     rows = [
         {
             "subject": s,
