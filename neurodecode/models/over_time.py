@@ -77,7 +77,7 @@ def sliding_windows(times_s, window_s, step_s):
             "shorter window, or longer epochs in preprocess"
         )
     starts = np.arange(0, n_times - n_samples + 1, step)
-    middles = (times_s[starts] + times_s[starts + n_samples - 1]) / 2
+    middles = np.round((times_s[starts] + times_s[starts + n_samples - 1]) / 2, 9)
     return Windows(starts, n_samples, middles, n_samples * sample_s, step * sample_s)
 
 

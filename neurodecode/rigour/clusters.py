@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEAST_SD = 1e-3  # far below the step from one two-way score to the next
+LEAST_SD = 0.01  # about the step from one two-way score to the next
 
 
 @dataclass(frozen=True)
