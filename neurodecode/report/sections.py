@@ -57,8 +57,8 @@ SCALE = (
 HEADS = (
     "The head from above, nose up, left is left; dots are sensors, colours between them are "
     "interpolated. Repeat correlation is the mean over times. The pattern at the peak of the time "
-    "course is the covariance of each standardised sensor with what the decoder says there; the "
-    "norm of ridge weights is taken over all times and targets."
+    "course is the covariance of each sensor, on the scale of align, with what the decoder says "
+    "there; the norm of ridge weights is taken over all times and targets."
 )
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
