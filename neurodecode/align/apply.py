@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from neurodecode.align.base import Aligner
+from neurodecode.align.times import Reading
 
 Arrays = dict[str, np.ndarray]
 
@@ -30,6 +31,8 @@ class Fitted:
         That the states belong to.
     scaling, maps : dict of ndarray
         Their states; the reference subject has no map.
+    read : Reading or None
+        Which times decoders read; None: all, as they are.
     channels : dict of ndarray
         ``{subject}``: indices of the channels that are kept.
     """
@@ -39,9 +42,12 @@ class Fitted:
     scaling: Arrays
     channels: Arrays
     maps: Arrays
+    read: Reading | None = None
 
 
-def transform(responses: np.ndarray, subject: str, fitted: Fitted) -> np.ndarray:
+def transform(
+    responses: np.ndarray, subject: str, fitted: Fitted, whole: bool = False
+) -> np.ndarray:
     """Apply what `align` fitted to trials of one subject.
 
     Parameters
@@ -50,6 +56,8 @@ def transform(responses: np.ndarray, subject: str, fitted: Fitted) -> np.ndarray
         As preprocessed.
     subject : str
     fitted : Fitted
+    whole : bool
+        All times, also those that decoders do not read.
 
     Returns
     -------
@@ -62,7 +70,8 @@ def transform(responses: np.ndarray, subject: str, fitted: Fitted) -> np.ndarray
     """
     selected = scale_and_select(responses, subject, fitted)
     state = subject_state(fitted.maps, subject)
-    return map_channels(fitted.aligner, selected, state) if state else selected
+    mapped = map_channels(fitted.aligner, selected, state) if state else selected
+    return mapped if whole or fitted.read is None else fitted.read(mapped)
 
 
 def scale_and_select(responses: np.ndarray, subject: str, fitted: Fitted) -> np.ndarray:

@@ -56,7 +56,7 @@ class ConvEncoder(nn.Module):
         kernel: Count = 5,
         linear: bool = True,
         input_dropout: PartShare = 0.2,
-        dropout: PartShare = 0.3,
+        dropout: PartShare = 0.5,
         projector_hidden: Count = 256,
     ):
         super().__init__()

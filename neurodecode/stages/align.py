@@ -5,7 +5,7 @@ the mapped subject correlates with the reference on stimuli that fitted nothing,
 anatomically nearest channels reach.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -18,14 +18,16 @@ from neurodecode.align.apply import (
 )
 from neurodecode.align.identity import nearest_channels
 from neurodecode.align.shared import mean_correlation, shared_responses
+from neurodecode.align.times import Reading, reading
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
-from neurodecode.core.ranges import Correlation
+from neurodecode.core.ranges import Correlation, Positive
 from neurodecode.core.stage import stage
 from neurodecode.signal.reliability import repeat_correlation
 
 COLUMNS = ["subject", "aligner", "score", "identity", "gain", "n"]
 POSITIONS = "space/positions_mm.npy"
+TIMES = "space/times_s.npy"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class AlignConfig:
         default_factory=lambda: {"_target_": "neurodecode.align.identity.Identity"}
     )
     reference: str | None = None
+    window_s: list[float] | None = None
+    step_s: Positive | None = None
     min_reliability: Correlation = 0.0
 
 
@@ -51,6 +55,7 @@ def run(config, inputs, out):
     reference = reference_subject(config.reference, subjects)
     others = [s for s in subjects if s != reference]
     fitted = Fitted(build(config.scaling), build(config.aligner), {}, {}, {})
+    read = reading(times_of(inputs, reference), config.window_s, config.step_s)
 
     train = {}
     for subject in subjects:
@@ -78,7 +83,8 @@ def run(config, inputs, out):
     out.save_tensors("maps.safetensors", fitted.maps)
     nodes = {"scaling": config.scaling, "aligner": config.aligner}
     code = {name: code_digest(node) for name, node in nodes.items()}
-    out.save_json("aligner.json", nodes | {"reference": reference, "code": code})
+    nodes |= {"reference": reference, "read": None if read is None else asdict(read)}
+    out.save_json("aligner.json", nodes | {"code": code})
     out.save_table("alignment.tsv", pd.DataFrame(rows, columns=COLUMNS).assign(on="val"))
 
 
@@ -87,7 +93,15 @@ def load_fitted(inputs):
     nodes = inputs.json("align", "aligner.json")
     names = ("scaling", "channels", "maps")
     arrays = (inputs.tensors("align", f"{name}.safetensors") for name in names)
-    return Fitted(build(nodes["scaling"]), build(nodes["aligner"]), *arrays)
+    read = None if nodes["read"] is None else Reading(**nodes["read"])
+    return Fitted(build(nodes["scaling"]), build(nodes["aligner"]), *arrays, read)
+
+
+def times_of(inputs, subject):
+    """Return the times of a subject's responses, s from the onset; None without a time axis."""
+    if TIMES not in inputs.files("preprocess", subject):
+        return None
+    return np.array(inputs.array("preprocess", TIMES, subject))
 
 
 def reference_subject(wanted, subjects):

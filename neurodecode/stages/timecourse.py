@@ -165,12 +165,12 @@ def decode(config, inputs, subject, windows, coarse):
     )
 
     stimuli, tables = stimulus_tables(inputs)
-    responses, trials = aligned(inputs, subject, "train")
+    responses, trials = aligned(inputs, subject, "train", whole=True)
     shown = stimuli.get_indexer(trials["stimulus_id"])
     mean = tables["pooled"][np.unique(shown)].mean(axis=0)
     x, targets = window_means(responses, windows), tables["pooled"][shown] - mean
     runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
-    tested, rows = test_rows(*aligned(inputs, subject, "test"), "repeats")
+    tested, rows = test_rows(*aligned(inputs, subject, "test", whole=True), "repeats")
     truth = tables["pooled"][stimuli.get_indexer(rows["stimulus_id"])] - mean
     if len(truth) < 2:
         raise ValueError(f"{subject} has one test stimulus: two-way identification needs 2 or more")

@@ -107,12 +107,15 @@ def run(config, inputs, out):
     out.save_json("config.json", made | {"sizes": asdict(sizes), "code": code})
 
 
-def aligned(inputs, subject, rows):
-    """Read some split rows of a subject as align scales and maps them: (responses, trials)."""
+def aligned(inputs, subject, rows, whole=False):
+    """Read some split rows of a subject as align scales and maps them: (responses, trials).
+
+    Of responses with times, those that decoders read; `whole`: all.
+    """
     from neurodecode.align.apply import transform
 
     responses, trials = inputs.responses(subject, rows=rows)
-    return transform(responses, subject, load_fitted(inputs)), trials
+    return transform(responses, subject, load_fitted(inputs), whole), trials
 
 
 def check_validation(val):

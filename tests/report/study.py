@@ -173,7 +173,7 @@ def _align(make, subjects):
     out.save_tensors("maps.safetensors", state)
     aligner = {"_target_": "neurodecode.align.procrustes.Procrustes"}
     scaling = {"_target_": "neurodecode.signal.scaling.Standard"}
-    nodes = {"scaling": scaling, "aligner": aligner, "reference": subjects[0]}
+    nodes = {"scaling": scaling, "aligner": aligner, "reference": subjects[0], "read": None}
     out.save_json("aligner.json", nodes)
     rows = [
         {
@@ -385,6 +385,7 @@ def fabricate_epochs(root, n_subjects=2, peaks_s=(0.16, 0.2), found=True):
 
 
 IDENTITY = {
+    "read": None,
     "aligner": {"_target_": "neurodecode.align.identity.Identity"},
     "scaling": {"_target_": "neurodecode.signal.scaling.Standard"},
     "reference": "sub-01",

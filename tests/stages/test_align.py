@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from neurodecode.align.apply import Fitted, transform
 from neurodecode.align.procrustes import Procrustes
+from neurodecode.align.times import Reading
 from neurodecode.core.runner import run_stage
 from neurodecode.core.views import read_table
 from neurodecode.signal.scaling import Standard
@@ -41,7 +42,7 @@ def aligned(tmp_path, artifact, store):
     """``aligned(responses, **config)`` runs the stage and returns its artifact."""
     names = [f"pic-{i:03d}" for i in range(len(SPLIT))] * 2
 
-    def run(responses, positions=True, **config):
+    def run(responses, positions=True, times_s=None, **config):
         members, tables = {}, []
         for subject, betas in responses.items():
             folder = tmp_path / "preprocess" / subject
@@ -50,6 +51,8 @@ def aligned(tmp_path, artifact, store):
             trials = pd.DataFrame({"trial_id": ids, "subject": subject, "stimulus_id": names})
             np.save(folder / "responses.npy", betas.astype(np.float32))
             positions_mm = np.random.default_rng(0).uniform(-50, 50, (betas.shape[1], 3))
+            if times_s is not None:
+                np.save(folder / "space" / "times_s.npy", np.array(times_s))
             if positions:
                 np.save(folder / "space" / "positions_mm.npy", positions_mm)
             trials.to_csv(folder / "trials.tsv", sep="\t", index=False)
@@ -120,6 +123,7 @@ def test_what_was_saved_maps_trials_into_the_reference(aligned):
     found = aligned(study(), reference="sub-03", min_reliability=0.5)
     about, saved = json.loads(found.path("aligner.json").read_text()), tensors(found)
     assert set(about.pop("code")) == {"scaling", "aligner"}
+    assert about.pop("read") is None
     assert about == {"scaling": STANDARD, "aligner": PROCRUSTES, "reference": "sub-03"}
     assert {k.split("/")[0] for k in saved["maps"]} == {"sub-01", "sub-02"}
     views = study(noise=0.0)
@@ -176,6 +180,17 @@ def test_responses_with_times_are_mapped_as_well_and_channels_keep_their_times(a
         Fitted(Standard(), Procrustes(), *saved.values()),
     )
     assert mapped.shape == (2 * len(SPLIT), N_SIGNAL, 3)
+
+
+@pytest.mark.parametrize("option", [{"window_s": [0.1, 0.2]}, {"step_s": 0.2}])
+def test_decoders_read_the_times_that_were_asked_for(aligned, option):
+    found = aligned(timed(study()), times_s=[0.0, 0.1, 0.2], min_reliability=0.5, **option)
+    read = Reading(**json.loads(found.path("aligner.json").read_text())["read"])
+    fitted = Fitted(Standard(), Procrustes(), *tensors(found).values(), read)
+    x = timed(study(noise=0.0))["sub-02"]
+    whole = transform(x, "sub-02", fitted, whole=True)
+    expected = whole[..., 1:] if "window_s" in option else whole[..., :2].mean(2, keepdims=True)
+    np.testing.assert_allclose(transform(x, "sub-02", fitted), expected, atol=1e-6)
 
 
 def test_where_nobody_knows_the_positions_there_is_no_anatomical_baseline(aligned):
