@@ -131,7 +131,8 @@ class Epochs:
         onsets_s = self._onsets_s(raw, trials, path)
         rate_hz, step = self._sampling(sfreq_hz)
         rows = np.round(onsets_s * rate_hz).astype(int)[:, None] + step * self.offsets
-        self._check_epochs(trials, onsets_s, rows, len(raw.times) * rate_hz / sfreq_hz, path)
+        n_samples = round(len(raw.times) * rate_hz / sfreq_hz)
+        self._check_epochs(trials, onsets_s, rows, n_samples, path)
 
         reader.load(self._with_eyes(raw), path)
         nuisance = _loudness(raw, self.names, onsets_s, self.times_s)
@@ -214,7 +215,8 @@ class Epochs:
         wanted |= set(named) | set(self.eog_channels or [])
         if self.bad_channels == "keep":
             raw.info["bads"] = []
-        lost = set(raw.info["bads"]) if self.bad_channels == "drop" else set()
+        bad = set(raw.info["bads"])  # of the eyes' channels, which nothing interpolates, none stays
+        lost = {n for n in bad if self.bad_channels == "drop" or types[n] == "eog"}
         return raw.pick([n for n in raw.ch_names if n in wanted - lost], verbose="ERROR")
 
     def _clean(self, raw, eyes, line_hz, path):

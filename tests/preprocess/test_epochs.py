@@ -77,6 +77,15 @@ def test_another_rate_is_resampled_as_by_mne(files):
     assert out.shape == (12, 14, 121) and np.abs(out - expected).max() < 1e-3
 
 
+@pytest.mark.parametrize(("n_samples", "fits"), [(4401, 2641), (4404, 2642)])
+def test_the_last_epoch_may_end_with_the_recording_at_another_rate(files, n_samples, fits):
+    found = files(raw_of().crop(0, (n_samples - 1) / 200), line_hz=np.nan)
+    last = lambda n: pd.DataFrame({"onset_s": [(n - 1) / 120 - 0.8], "duration_s": 0.5})
+    assert np.isfinite(responses(found, last(fits), resample_hz=120.0)).all()
+    with pytest.raises(ValueError, match="reach outside the recording"):
+        responses(found, last(fits + 1), resample_hz=120.0)
+
+
 @pytest.mark.parametrize("resample_hz", [None, 100.0, 128.0])
 def test_a_planted_response_comes_back_in_microvolts_and_on_time(files, resample_hz):
     made = Epochs(files(raw_of(noise_uv=1e-3)), **PLAIN | {"resample_hz": resample_hz})
@@ -214,6 +223,17 @@ def test_a_channel_bad_in_one_run_is_dropped_from_all(files):
     assert made.run("run-02", TRIALS).responses.shape == (N_TRIALS, *made.shape)
     runs = [made.run(f"run-0{i}", TRIALS).quality for i in (1, 2, 3)]
     assert made.quality(runs)["share_bad_channels"] == pytest.approx((1 + 0 + 2) / 3 / 14)
+
+
+def test_a_bad_channel_of_the_eyes_is_left_out(files):
+    raw, _ = with_blinks()
+    made = Epochs(files(raw, bad=[["VEOG"]]), **PLAIN)
+    run = made.run("run-01", TRIALS)
+    frontal = files(with_blinks(eog=False)[0])
+    assert np.allclose(run.responses, responses(frontal))
+    assert np.allclose(
+        run.nuisance["eog"], Epochs(frontal, **PLAIN).run("run-01", TRIALS).nuisance["eog"]
+    )
 
 
 def with_blinks(seed=0, eog=True):
