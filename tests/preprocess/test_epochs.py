@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurodecode.core.build import check_targets
+from neurodecode.core.errors import ConfigError
 from neurodecode.preprocess import cleaning
 from neurodecode.preprocess.epochs import Epochs
 from neurodecode.preprocess.triggers import match_triggers
@@ -394,6 +396,8 @@ def test_two_trials_cannot_share_a_trigger():
     [
         ({"low_pass_hz": 100.0, "resample_hz": None}, "low_pass_hz=100 is not below half the rate"),
         ({"envelope_hz": [70.0, 150.0]}, "envelope_hz=150 is not below half the rate"),
+        ({"envelope_hz": [70.0]}, r"envelope_hz=\[70.0\]: give the two edges of a band"),
+        ({"envelope_hz": [90.0, 70.0]}, r"envelope_hz=\[90.0, 70.0\]: give the two edges"),
         ({"low_pass_hz": 60.0}, "low_pass_hz=60 is above half of resample_hz=100"),
         ({"high_pass_hz": 50.0}, "high_pass_hz=50 is not below low_pass_hz=40"),
         ({"resample_hz": 250.0}, "resample_hz=250 is above the rate of .*, 200 Hz"),
@@ -423,6 +427,26 @@ def test_mistakes_are_answered_with_what_to_do(files, options, message):
 
 def test_epochs_may_overlap_if_that_is_said(files):
     assert responses(files(raw_of()), tmax_s=2.0, overlap=True).shape[2] == 221
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resample_hz": 0},
+        {"notch_hz": -50},
+        {"ica_variance": 1.5},
+        {"stim_tolerance_s": -1},
+        {"envelope_hz": [0, 9]},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_before_anything_is_read(change):
+    node = {"_target_": "neurodecode.preprocess.epochs.Epochs"}
+    check_targets(node | {"resample_hz": 50, "notch_hz": "auto", "ica_variance": 0.9}, "method")
+    with pytest.raises(
+        ConfigError, match=rf"method\.{next(iter(change))}.*: expected (more than 0|0 or more)"
+    ):
+        check_targets(node | change, "method")
 
 
 def test_runs_with_other_channels_are_refused_by_name(files):
