@@ -10,8 +10,9 @@ import pytest
 
 from neurodecode.core.views import read_table
 from neurodecode.report.page import Study
-from neurodecode.report.sections import brain, quality
+from neurodecode.report.sections import quality
 from neurodecode.report.surface_map import is_drawable, on_mesh, surface_map
+from neurodecode.report.where import brain
 
 WHERE = pd.DataFrame({"hemisphere": [*"LLR", ""], "vertex": [5, 7, 5, -1]})
 
