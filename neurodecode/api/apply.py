@@ -20,7 +20,6 @@ from neurodecode.core.finished import open_run, whole_or_absent
 from neurodecode.core.progress import log, progress
 from neurodecode.stages.predict import averaged
 
-SETS = ("all", "test", "train")
 PAGE_ROWS = 200  # of the page; the table has them all
 
 

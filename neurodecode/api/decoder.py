@@ -8,7 +8,7 @@ from neurodecode.api.recordings import MASK
 from neurodecode.core.errors import UserError
 from neurodecode.core.finished import open_run
 
-SENSORS = "space/sensors.tsv"
+SENSORS, TIMES = "space/sensors.tsv", "space/times_s.npy"
 
 
 def load(run, subject=None, store=None, device="cpu"):
@@ -163,7 +163,9 @@ class RunDecoder:
         return f"RunDecoder({self.subject}: {shape} -> {self.model.sizes['dim']} numbers)"
 
     def _said(self, X):
-        X = as_responses(X, self._path(MASK), self._sensors())
+        times = self._path(TIMES)
+        times_s = None if times is None else np.load(times)
+        X = as_responses(X, self._path(MASK), self._sensors(), times_s)
         X = np.asarray(X, np.float32)
         if X.ndim not in (2, 3) or not len(X):
             raise ValueError(

@@ -9,7 +9,7 @@ PER_SI = {"µV": 1e6, "uV": 1e6, "mV": 1e3, "nV": 1e9, "fT": 1e15, "pT": 1e12, "
 """Unit of a sensor -> how many of them are one V, T or T/m, which mne's epochs are in."""
 
 
-def as_responses(X, mask=None, sensors=None):
+def as_responses(X, mask=None, sensors=None, times_s=None):
     """Turn trials into an array; arrays, and what only numpy knows how to read, pass unchanged.
 
     Parameters
@@ -21,6 +21,8 @@ def as_responses(X, mask=None, sensors=None):
     sensors : DataFrame, optional
         ``name`` of the sensors, in order, and ``unit``; None takes the data channels of the epochs
         in mne's own units.
+    times_s : ndarray, shape (n_times,), optional
+        When the samples of epochs must be; None: at any time.
 
     Returns
     -------
@@ -29,9 +31,12 @@ def as_responses(X, mask=None, sensors=None):
     Raises
     ------
     ValueError
-        For images without a mask or on another grid, or epochs that lack a sensor.
+        For images without a mask or on another grid, or epochs that lack a sensor or were cut at
+        other times.
     """
     if hasattr(X, "get_data") and hasattr(X, "ch_names"):
+        if times_s is not None:
+            _check_times(X.times, times_s)
         return _of_epochs(X, sensors)
     if _is_image(X) or _is_list_of(X, _is_image):
         return _of_images(X, mask)
@@ -76,6 +81,15 @@ def as_pictures(Y):
                 raise FileNotFoundError(f"the picture {path} is not there")
         return load_pictures(Path("/"), paths, common_size(Path("/"), paths))
     return _stacked([y if isinstance(y, np.ndarray) else _of_pil(y) for y in Y])
+
+
+def _check_times(own_s, times_s):
+    if len(own_s) != len(times_s) or np.abs(own_s - times_s).max() > 1e-6:
+        told = [f"{t[0]:g} to {t[-1]:g} s in {len(t)} samples" for t in (own_s, times_s)]
+        raise ValueError(
+            f"the epochs go from {told[0]}, the model reads {told[1]}: cut and resample them as "
+            "the run did"
+        )
 
 
 def _of_epochs(epochs, sensors):

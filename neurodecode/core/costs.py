@@ -241,8 +241,8 @@ def _whole(expected):
     """The size of all subjects together, from what a stage expects of a study."""
     if not expected:
         return {}
-    trials = expected["subjects"] * expected["trials"]
-    return {"trials": trials, "channels": expected["channels"]}
+    together = {k: v for k, v in expected.items() if k != "subjects"}
+    return together | {"trials": expected["subjects"] * expected["trials"]}
 
 
 def _indexed(artifact, each=None):

@@ -1,5 +1,6 @@
 """Walk an experiment's stages: reuse what is there, compute what is not, heal what is damaged."""
 
+import dataclasses
 import datetime
 import importlib.metadata
 import os
@@ -61,9 +62,7 @@ class Pipeline:
         self.memory = config.get("memory", "full")
         self.run_folder = Path(run_folder) if run_folder else None
         self.raw = RawDigests(store.root / "raw_digests.json")
-        self.code = {
-            s.name: fingerprint(s.module, targets(config.get(s.name))) for s in self.stages
-        }
+        self.code = {s.name: _code(s, self.configs[s.name]) for s in self.stages}
         _check_order(self.stages)
 
     def run(self):
@@ -250,7 +249,7 @@ def run_stage(stage, config, upstream, store, each=None, hardware=None):
     one.artifacts, one.records, one.events, one.subjects = dict(upstream), {}, [], None
     one.memory = "full"
     one.raw = RawDigests(store.root / "raw_digests.json")
-    one.code = {stage.name: fingerprint(stage.module, targets(config))}
+    one.code = {stage.name: _code(stage, one.configs[stage.name])}
     return one._make(stage, each)
 
 
@@ -258,6 +257,11 @@ def _typed_config(stage, config):
     node = config.get(stage.name) or {}
     check_targets(node, stage.name)
     return dataclass_from(node, stage.config, stage.name)
+
+
+def _code(stage, config):
+    """Digest the code of a stage and of its choices, also of those that nobody wrote down."""
+    return fingerprint(stage.module, targets(dataclasses.asdict(config)))
 
 
 def _check_order(stages):

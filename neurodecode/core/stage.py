@@ -78,7 +78,7 @@ def stage(
         Whether there is anything to do; if not, the stage is left out of the run.
     expects : callable (config) -> dict, optional
         How large the study will be, where the configuration tells: ``subjects`` (their number),
-        ``trials`` and ``channels`` (of one subject). Only forecasts ask for it.
+        ``trials`` and, if known, ``channels`` (of one subject). Only forecasts ask for it.
     """
 
     def declare(run):

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from neurodecode.core.ranges import Level, NotNegative, Positive, Seed, Share
 from neurodecode.data.readers import meeg as reader
 from neurodecode.preprocess import cleaning, sensors
 from neurodecode.preprocess.base import RunResponses
@@ -81,10 +82,10 @@ class Epochs:
         self,
         files,
         picks: list[str] | None = None,
-        high_pass_hz: float | None = 0.1,
-        low_pass_hz: float | None = 40.0,
-        notch_hz: float | Literal["auto"] | None = "auto",
-        resample_hz: float | None = 100.0,
+        high_pass_hz: Positive | None = 0.1,
+        low_pass_hz: Positive | None = 40.0,
+        notch_hz: Positive | Literal["auto"] | None = "auto",
+        resample_hz: Positive | None = 100.0,
         reference: Literal["average"] | list[str] | None = "average",
         montage: str | None = None,
         bad_channels: Literal["interpolate", "drop", "keep"] = "interpolate",
@@ -92,15 +93,15 @@ class Epochs:
         tmax_s: float = 0.8,
         baseline_s: list[float | None] | None = (-0.2, 0.0),
         overlap: bool = False,
-        envelope_hz: list[float] | None = None,
-        ica_variance: float | None = None,
-        ica_correlation: float = 0.7,
+        envelope_hz: list[Positive] | None = None,
+        ica_variance: Level | None = None,
+        ica_correlation: Share = 0.7,
         eog_channels: list[str] | None = None,
         autoreject: bool = False,
-        seed: int = 0,
+        seed: Seed = 0,
         stim_channel: str | None = None,
         stim_values: list[int] | None = None,
-        stim_tolerance_s: float = 0.25,
+        stim_tolerance_s: NotNegative = 0.25,
     ):
         self.picks = ["eeg", "meg", "ieeg"] if picks is None else picks
         self.high_pass_hz, self.low_pass_hz, self.notch_hz = high_pass_hz, low_pass_hz, notch_hz
@@ -111,6 +112,7 @@ class Epochs:
         self.stim_channel, self.stim_values = stim_channel, stim_values
         self.stim_tolerance_s = stim_tolerance_s
 
+        _check_band(envelope_hz)
         self.files = {run: _paths(rows) for run, rows in files.groupby("run", sort=False)}
         signals = files[files["kind"] == "signal"].set_index("run")
         self.line_hz = dict(signals["line_hz"].dropna()) if "line_hz" in signals else {}
@@ -131,7 +133,8 @@ class Epochs:
         onsets_s = self._onsets_s(raw, trials, path)
         rate_hz, step = self._sampling(sfreq_hz)
         rows = np.round(onsets_s * rate_hz).astype(int)[:, None] + step * self.offsets
-        self._check_epochs(trials, onsets_s, rows, len(raw.times) * rate_hz / sfreq_hz, path)
+        n_samples = round(len(raw.times) * rate_hz / sfreq_hz)
+        self._check_epochs(trials, onsets_s, rows, n_samples, path)
 
         reader.load(self._with_eyes(raw), path)
         nuisance = _loudness(raw, self.names, onsets_s, self.times_s)
@@ -214,7 +217,8 @@ class Epochs:
         wanted |= set(named) | set(self.eog_channels or [])
         if self.bad_channels == "keep":
             raw.info["bads"] = []
-        lost = set(raw.info["bads"]) if self.bad_channels == "drop" else set()
+        bad = set(raw.info["bads"])  # of the eyes' channels, which nothing interpolates, none stays
+        lost = {n for n in bad if self.bad_channels == "drop" or types[n] == "eog"}
         return raw.pick([n for n in raw.ch_names if n in wanted - lost], verbose="ERROR")
 
     def _clean(self, raw, eyes, line_hz, path):
@@ -321,6 +325,14 @@ class Epochs:
 def _paths(rows):
     """Kind -> path of the files of one run."""
     return {f.kind: f.file for f in rows[::-1].itertuples()}
+
+
+def _check_band(edges_hz):
+    if edges_hz is not None and not (len(edges_hz) == 2 and edges_hz[0] < edges_hz[1]):
+        raise ValueError(
+            f"preprocess.method.envelope_hz={edges_hz}: give the two edges of a band in Hz, "
+            "such as [70, 150], or null"
+        )
 
 
 def _montage(name):

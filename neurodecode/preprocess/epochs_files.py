@@ -6,6 +6,7 @@ gradiometers).
 
 import numpy as np
 
+from neurodecode.core.ranges import Positive
 from neurodecode.data.readers.epochs import open_epochs
 from neurodecode.preprocess import sensors
 from neurodecode.preprocess.base import RunResponses
@@ -39,7 +40,7 @@ class StoredEpochs:
         self,
         files,
         picks: list[str] | None = None,
-        resample_hz: float | None = None,
+        resample_hz: Positive | None = None,
         tmin_s: float | None = None,
         tmax_s: float | None = None,
         baseline_s: list[float | None] | None = None,

@@ -22,9 +22,10 @@ SLICES = "Axial slices of the analysed mask, left is left. " + WEIGHTS.format(
 CORTEX = "The inflated cortex, four views. " + WEIGHTS.format("vertex", "bare vertices")
 HEADS = (
     "The head from above, nose up, left is left; dots are sensors, colours between them are "
-    "interpolated. Repeat correlation is the mean over times. The pattern at the peak of the time "
-    "course is the covariance of each sensor, on the scale of align, with what the decoder says "
-    "there; the norm of ridge weights is taken over all times and targets."
+    "interpolated. Repeat correlation is the mean over times, of channels as align scaled them: "
+    "if it whitened them, each is a mixture around its sensor. The pattern at the peak of the time "
+    "course is the covariance of each standardised sensor with what the decoder says there; the "
+    "norm of ridge weights, of those channels, is taken over all times and targets."
 )
 NO_MESH = "Nothing is drawn: the mesh of the surface space {} is not at hand."
 

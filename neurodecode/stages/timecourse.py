@@ -16,7 +16,6 @@ import numpy as np
 
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
-from neurodecode.stages.align import load_fitted
 from neurodecode.stages.predict import other_stimulus, test_rows
 from neurodecode.stages.train import aligned, stimulus_tables
 
@@ -180,7 +179,7 @@ def decode(config, inputs, subject, windows, coarse):
         fit = fit_over_time(x, targets, runs)
         test = window_means(tested, windows)
         said = predict_over_time(test, fit)
-        pattern = activation_patterns(x, window_means(scaled(inputs, subject), windows), fit)
+        pattern = activation_patterns(x, window_means(standardised(inputs, subject), windows), fit)
         return {
             "stimulus_id": rows["stimulus_id"].to_numpy(str),
             "ridge": identified(truth, said).T,
@@ -191,13 +190,14 @@ def decode(config, inputs, subject, windows, coarse):
         }
 
 
-def scaled(inputs, subject):
-    """Training responses of a subject's own channels, all of them, on the scale of align."""
-    from neurodecode.align.apply import subject_state
+def standardised(inputs, subject):
+    """Training responses of all of a subject's sensors, each in units of its own spread.
 
-    fitted = load_fitted(inputs)
+    Not as align scales them: a whitened channel is a mixture of sensors, and has no place.
+    """
     responses, _ = inputs.responses(subject, rows="train")
-    return fitted.scaler.transform(responses, subject_state(fitted.scaling, subject))
+    spread = responses.std(axis=(0, 2), keepdims=True)
+    return responses / np.where(spread > 0, spread, 1)
 
 
 def identified(truth, said):

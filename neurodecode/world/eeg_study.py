@@ -5,6 +5,7 @@ answer with what is specific to each picture there. What differs is how it is re
 `eeg`).
 """
 
+import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -145,6 +146,22 @@ def simulate_eeg_study(
     summary = {"snr": snr, "signal": signal, "subjects": subjects}
     files.write_json(folder / "derivatives/truth/study.json", {"dials": asdict(dials), **summary})
     return summary | {"about": describe(summary, "n_channels")}
+
+
+def study_size(**dials) -> dict:
+    """Tell how large the study of these dials (as of `simulate_eeg_study`) will be.
+
+    Returns
+    -------
+    size : dict
+        ``subjects`` (their number) and ``trials`` of one subject; how many numbers a trial has is
+        up to preprocess.
+    """
+    defaults = inspect.signature(simulate_eeg_study).parameters.items()
+    known = {name: p.default for name, p in defaults} | dials
+    shown = known["n_train"] + (TRAIN_REPEATS - 1) * known["n_repeated_train"]
+    trials = shown + known["n_test"] * known["test_repeats"]
+    return {"subjects": known["n_subjects"], "trials": trials}
 
 
 def _blocks(table: pd.DataFrame, dials: EEGDials) -> list[design.Block]:

@@ -82,6 +82,9 @@ def test_epochs_are_read_by_name_and_in_the_unit_of_the_run(decoder, trials):
     np.testing.assert_allclose(decoder.predict(epochs), decoder.predict(trials), atol=1e-5)
     with pytest.raises(ValueError, match="lack 1 of 8 sensors that the model reads, such as E3"):
         decoder.predict(epochs.copy().drop_channels(["E3"]))
+    late = mne.EpochsArray(in_volts, info, tmin=0.1, verbose="ERROR")
+    with pytest.raises(ValueError, match="from 0.1 to 0.5 s in 5 samples, the model reads 0 to"):
+        decoder.predict(late)
 
 
 @pytest.mark.parametrize(

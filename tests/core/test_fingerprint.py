@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from neurodecode.core.fingerprint import _digest_and_imports, fingerprint, moved
+from neurodecode.core.runner import Pipeline, Store
 
 
 def test_lazy_imports_and_targets_count_and_plumbing_does_not():
@@ -34,3 +35,18 @@ def test_comments_docstrings_and_layout_do_not_count(tmp_path):
 
 def test_the_module_that_moved_is_named():
     assert moved({"a": "1", "b": "1"}, {"a": "1", "b": "2", "c": "1"}) == ["b", "c"]
+
+
+def test_readers_chosen_by_a_file_s_ending_count():
+    readers = {f"neurodecode.data.readers.{name}" for name in ("bold", "cifti", "gifti", "meeg")}
+    for target in (
+        "neurodecode.preprocess.bold.SingleTrials",
+        "neurodecode.data.layouts.bids.Bids",
+    ):
+        assert readers <= fingerprint("neurodecode.stages.preprocess", [target]).keys()
+
+
+def test_a_choice_that_nobody_wrote_down_counts(tmp_path):
+    config = {"stages": ["index"], "index": {"recipe": {"root": str(tmp_path)}}}
+    pipeline = Pipeline(config, Store.looked_at(tmp_path / "store"), {"device": "cpu"})
+    assert "neurodecode.data.layouts.bids" in pipeline.code["index"]

@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurodecode.core.build import check_targets
+from neurodecode.core.errors import ConfigError
 from neurodecode.preprocess import cleaning
 from neurodecode.preprocess.epochs import Epochs
 from neurodecode.preprocess.triggers import match_triggers
@@ -75,6 +77,15 @@ def test_another_rate_is_resampled_as_by_mne(files):
     cut = other.get_data()[:, rows].transpose(1, 0, 2)
     expected = 1e6 * (cut - cut[..., :25].mean(axis=-1, keepdims=True))
     assert out.shape == (12, 14, 121) and np.abs(out - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize(("n_samples", "fits"), [(4401, 2641), (4404, 2642)])
+def test_the_last_epoch_may_end_with_the_recording_at_another_rate(files, n_samples, fits):
+    found = files(raw_of().crop(0, (n_samples - 1) / 200), line_hz=np.nan)
+    last = lambda n: pd.DataFrame({"onset_s": [(n - 1) / 120 - 0.8], "duration_s": 0.5})
+    assert np.isfinite(responses(found, last(fits), resample_hz=120.0)).all()
+    with pytest.raises(ValueError, match="reach outside the recording"):
+        responses(found, last(fits + 1), resample_hz=120.0)
 
 
 @pytest.mark.parametrize("resample_hz", [None, 100.0, 128.0])
@@ -214,6 +225,17 @@ def test_a_channel_bad_in_one_run_is_dropped_from_all(files):
     assert made.run("run-02", TRIALS).responses.shape == (N_TRIALS, *made.shape)
     runs = [made.run(f"run-0{i}", TRIALS).quality for i in (1, 2, 3)]
     assert made.quality(runs)["share_bad_channels"] == pytest.approx((1 + 0 + 2) / 3 / 14)
+
+
+def test_a_bad_channel_of_the_eyes_is_left_out(files):
+    raw, _ = with_blinks()
+    made = Epochs(files(raw, bad=[["VEOG"]]), **PLAIN)
+    run = made.run("run-01", TRIALS)
+    frontal = files(with_blinks(eog=False)[0])
+    assert np.allclose(run.responses, responses(frontal))
+    assert np.allclose(
+        run.nuisance["eog"], Epochs(frontal, **PLAIN).run("run-01", TRIALS).nuisance["eog"]
+    )
 
 
 def with_blinks(seed=0, eog=True):
@@ -374,6 +396,8 @@ def test_two_trials_cannot_share_a_trigger():
     [
         ({"low_pass_hz": 100.0, "resample_hz": None}, "low_pass_hz=100 is not below half the rate"),
         ({"envelope_hz": [70.0, 150.0]}, "envelope_hz=150 is not below half the rate"),
+        ({"envelope_hz": [70.0]}, r"envelope_hz=\[70.0\]: give the two edges of a band"),
+        ({"envelope_hz": [90.0, 70.0]}, r"envelope_hz=\[90.0, 70.0\]: give the two edges"),
         ({"low_pass_hz": 60.0}, "low_pass_hz=60 is above half of resample_hz=100"),
         ({"high_pass_hz": 50.0}, "high_pass_hz=50 is not below low_pass_hz=40"),
         ({"resample_hz": 250.0}, "resample_hz=250 is above the rate of .*, 200 Hz"),
@@ -403,6 +427,26 @@ def test_mistakes_are_answered_with_what_to_do(files, options, message):
 
 def test_epochs_may_overlap_if_that_is_said(files):
     assert responses(files(raw_of()), tmax_s=2.0, overlap=True).shape[2] == 221
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resample_hz": 0},
+        {"notch_hz": -50},
+        {"ica_variance": 1.5},
+        {"stim_tolerance_s": -1},
+        {"envelope_hz": [0, 9]},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_before_anything_is_read(change):
+    node = {"_target_": "neurodecode.preprocess.epochs.Epochs"}
+    check_targets(node | {"resample_hz": 50, "notch_hz": "auto", "ica_variance": 0.9}, "method")
+    with pytest.raises(
+        ConfigError, match=rf"method\.{next(iter(change))}.*: expected (more than 0|0 or more)"
+    ):
+        check_targets(node | change, "method")
 
 
 def test_runs_with_other_channels_are_refused_by_name(files):

@@ -29,10 +29,12 @@ class Epochs:
         0: the responses are noise.
     gains : callable (n_channels) -> ndarray
         Unit of each channel.
+    shared : float
+        Noise that channels share, against that of their own.
     """
 
     def __init__(self, root, artifact, n_subjects=2, snr=1.0, peak_s=0.15, n_channels=6, seed=0,
-                 gains=np.ones, noise_seed=1):  # fmt: skip
+                 gains=np.ones, noise_seed=1, shared=0.0):  # fmt: skip
         self.root, self.artifact = root, artifact
         rng = np.random.default_rng(seed)
         self.ids = [f"pic-{i:03d}" for i in range(sum(NAMES.values()))]
@@ -41,10 +43,10 @@ class Epochs:
         self.pooled /= np.linalg.norm(self.pooled, axis=1, keepdims=True)
         self.subjects = [f"sub-{i + 1:02d}" for i in range(n_subjects)]
         self.noise = np.random.default_rng(noise_seed)
-        self.gains = gains
+        self.gains, self.shared, self.mix = gains, shared, {}
         members, splits = {}, []
         for subject in self.subjects:
-            mix = rng.standard_normal((DIM, n_channels))
+            self.mix[subject] = mix = rng.standard_normal((DIM, n_channels))
             members[subject], split = self._preprocess(subject, mix, snr, peak_s)
             splits.append(split)
         self.inputs = {"embed": self._embed(), "split": self._split(splits), "preprocess": members}
@@ -66,6 +68,7 @@ class Epochs:
         shown = np.concatenate([np.arange(len(self.ids)), np.flatnonzero(self.side == "test")])
         noise = self.noise.standard_normal((len(shown), mix.shape[1], len(TIMES_S)))
         noise = gaussian_filter1d(noise, 1.0, axis=2)
+        noise = noise + self.shared * np.linspace(-1, 1, mix.shape[1])[:, None] * noise[:, :1]
         signal = (self.pooled[shown] @ mix)[:, :, None] * transient(TIMES_S, peak_s)
         responses = (noise / noise.std() + snr * signal) * self.gains(mix.shape[1])[:, None]
         trials = pd.DataFrame({"trial_id": [f"{subject}_{i:03d}" for i in range(len(shown))]})
@@ -82,10 +85,10 @@ class Epochs:
         (folder / "space").mkdir(parents=True)
         return folder
 
-    def aligned(self, store, aligner="neurodecode.align.identity.Identity"):
+    def aligned(self, store, aligner="neurodecode.align.identity.Identity", **config):
         """Run align on it; return all artifacts."""
         needed = {name: self.inputs[name] for name in ("preprocess", "split")}
-        config = {"aligner": {"_target_": aligner}, "min_reliability": -1.0}
+        config |= {"aligner": {"_target_": aligner}, "min_reliability": -1.0}
         return self.inputs | {"align": run_stage(align, config, needed, store)}
 
 

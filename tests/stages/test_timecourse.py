@@ -110,6 +110,17 @@ def test_the_pattern_is_large_where_and_when_a_channel_has_signal(over_time):
     assert pattern[peak, :-1].mean() > 2 * pattern[times_s < 0, :-1].mean()
 
 
+def test_the_pattern_is_that_of_sensors_also_where_channels_are_whitened(tmp_path, artifact, store):
+    study = Epochs(tmp_path / "study", artifact, n_subjects=1, n_channels=12, shared=5.0)
+    whiten = {"_target_": "neurodecode.signal.whitening.NoiseWhitening"}
+    found = run_stage(timecourse, FAST, study.aligned(store, scaling=whiten), store)
+    at_peak = np.load(found.path("sub-01/pattern.npy"))[curve(found)["value"].argmax()]
+    responses = np.load(study.inputs["preprocess"]["sub-01"].path("responses.npy"))
+    covariance = np.cov(study.pooled[study.side == "train"].T) @ study.mix["sub-01"]
+    planted = np.linalg.norm(covariance, axis=0) / responses.std(axis=(0, 2))
+    assert np.corrcoef(at_peak, planted)[0, 1] > 0.9
+
+
 def test_from_six_subjects_on_people_are_tested_too(over_time):
     few, many = (over_time(n_subjects=n, snr=0.7)() for n in (2, 6))
     over = [set(read_table(f.path("clusters.tsv"))["over"]) for f in (few, many)]

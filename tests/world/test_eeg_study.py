@@ -14,8 +14,10 @@ import pytest
 import yaml
 
 from neurodecode.cli import conf_folder
+from neurodecode.core.costs import History
+from neurodecode.core.runner import Pipeline, Store
 from neurodecode.world import brain
-from neurodecode.world.eeg_study import simulate_eeg_study
+from neurodecode.world.eeg_study import simulate_eeg_study, study_size
 from neurodecode.world.study import simulate_study
 from tests.world.test_study import digest
 
@@ -30,6 +32,9 @@ TINY = {
     "sfreq_hz": 125.0,
 }
 SMALL = TINY | {"n_subjects": 2, "n_train": 40, "n_test": 6, "n_repeated_train": 16}
+
+STUDY = SMALL | {"_target_": "neurodecode.world.eeg_study.simulate_eeg_study"}
+DRY = {"stages": ["simulate"], "simulate": {"study": STUDY}}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, ti
         simulate_eeg_study(tmp_path / name, **TINY, seed=seed)
     assert digest(tmp_path / "again") == digest(tiny)
     assert digest(tmp_path / "other") != digest(tiny)
+
+
+def test_its_size_is_known_before_it_is_made(made):
+    first, *others = made[1]["subjects"]
+    assert study_size(**SMALL) == {"subjects": 1 + len(others), "trials": first["n_trials"]}
+    cost = History(Pipeline(DRY, Store.looked_at("nowhere"), {"device": "cpu"}))
+    assert cost.members() == ["sub-01", "sub-02"] and cost.size() == {
+        "trials": 2 * first["n_trials"]
+    }
 
 
 @pytest.mark.parametrize(
