@@ -1,11 +1,14 @@
 """CTF folders, written byte by byte: what was planted is what is read."""
 
+from types import SimpleNamespace
+
 import mne
 import numpy as np
 import pytest
 
 from neurodecode.data.readers.meeg import facts, is_empty, load, read_raw
 from neurodecode.preprocess.sensors import positions_mm
+from neurodecode.stages.doctor.signals import is_empty as doctors_is_empty
 from tests.data.ctf_folder import HEAD_MM, NAMES, REFERENCES, write_ctf
 from tests.data.meeg_study import raw_of
 from tests.data.small_study import write_tsv
@@ -94,7 +97,7 @@ def test_a_folder_without_samples_is_empty(tmp_path, field_t, how):
     (path / "r_meg.meg4").unlink()
     if how != "without":
         (path / "r_meg.meg4").symlink_to("../.git/annex/objects/somewhere")
-    assert is_empty(path)
+    assert is_empty(path) and doctors_is_empty(SimpleNamespace(signal=path), {})
     with pytest.raises(ValueError, match="came without its signal files"):
         read_raw(path)
 
