@@ -190,30 +190,7 @@ def test_the_amplitude_of_a_band_stands_for_the_signal(files):
     assert mean.max() == pytest.approx(5, rel=0.15)
 
 
-# ---- bad channels and eyes
-
-
-def test_a_bad_channel_is_interpolated_as_by_mne(files):
-    raw = raw_of()
-    broken = raw.copy()
-    broken._data[NAMES.index("Cz")] = 1e-3 * np.random.default_rng(0).standard_normal(
-        len(raw.times)
-    )
-    out = responses(files(broken, bad=[["Cz"]], line_hz=np.nan))
-    repaired = broken.copy()
-    repaired.info["bads"] = ["Cz"]
-    repaired.interpolate_bads(origin=(0.0, 0.0, 0.04), verbose="ERROR")
-    assert np.abs(out - 1e6 * by_hand(repaired).get_data()).max() < 1e-3
-    assert np.abs(responses(files(broken, bad=[["Cz"]]), bad_channels="keep")).max() > 500
-
-
-def test_a_channel_bad_in_one_run_is_dropped_from_all(files):
-    found = files(raw_of(1), raw_of(2), raw_of(3), bad=[["Cz"], [], ["Oz", "Cz"]])
-    made = Epochs(found, **PLAIN, bad_channels="drop")
-    assert made.names == [n for n in NAMES if n not in ("Cz", "Oz")]
-    assert made.run("run-02", TRIALS).responses.shape == (N_TRIALS, *made.shape)
-    runs = [made.run(f"run-0{i}", TRIALS).quality for i in (1, 2, 3)]
-    assert made.quality(runs)["share_bad_channels"] == pytest.approx((1 + 0 + 2) / 3 / 14)
+# ---- projectors
 
 
 def with_projectors(raw, seed=0):
@@ -271,6 +248,32 @@ def test_repairing_single_trials_does_not_project_what_was_not_to_be(files):
     plain = responses(files(raw), autoreject=True)
     with_projectors(raw)
     assert np.abs(responses(files(raw), autoreject=True, projectors=False) - plain).max() < 1e-3
+
+
+# ---- bad channels and eyes
+
+
+def test_a_bad_channel_is_interpolated_as_by_mne(files):
+    raw = raw_of()
+    broken = raw.copy()
+    broken._data[NAMES.index("Cz")] = 1e-3 * np.random.default_rng(0).standard_normal(
+        len(raw.times)
+    )
+    out = responses(files(broken, bad=[["Cz"]], line_hz=np.nan))
+    repaired = broken.copy()
+    repaired.info["bads"] = ["Cz"]
+    repaired.interpolate_bads(origin=(0.0, 0.0, 0.04), verbose="ERROR")
+    assert np.abs(out - 1e6 * by_hand(repaired).get_data()).max() < 1e-3
+    assert np.abs(responses(files(broken, bad=[["Cz"]]), bad_channels="keep")).max() > 500
+
+
+def test_a_channel_bad_in_one_run_is_dropped_from_all(files):
+    found = files(raw_of(1), raw_of(2), raw_of(3), bad=[["Cz"], [], ["Oz", "Cz"]])
+    made = Epochs(found, **PLAIN, bad_channels="drop")
+    assert made.names == [n for n in NAMES if n not in ("Cz", "Oz")]
+    assert made.run("run-02", TRIALS).responses.shape == (N_TRIALS, *made.shape)
+    runs = [made.run(f"run-0{i}", TRIALS).quality for i in (1, 2, 3)]
+    assert made.quality(runs)["share_bad_channels"] == pytest.approx((1 + 0 + 2) / 3 / 14)
 
 
 def with_blinks(seed=0, eog=True):
