@@ -1,4 +1,7 @@
-"""Clean a recording of eye movements, bad channels and a poor reference: each run by itself."""
+"""Clean a recording of fields from outside, eye movements, bad channels and a poor reference.
+
+Each run by itself.
+"""
 
 import numpy as np
 
@@ -8,6 +11,53 @@ FRONTAL = ("Fp1", "Fpz", "Fp2", "FP1", "FPZ", "FP2", "AF7", "AF8")
 """Electrodes above the eyes: they see blinks where no EOG was recorded."""
 REFERENCED = ("eeg", "ecog", "seeg", "dbs")
 CENTRE_M = (0.0, 0.0, 0.04)  # of the head's sphere, in its own frame
+
+
+def compensate(raw, order, path):
+    """Bring a CTF recording to an order of gradient compensation, in place; drop the references.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        Loaded, with its reference sensors.
+    order : int or None
+        0: nothing is subtracted; 3: what third-order gradients over the references tell, the usual
+        one; None: as recorded.
+    path : path
+        Of the recording, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the recording has no weights for this order.
+    """
+    if order is None:
+        return raw
+    known = sorted({0, raw.compensation_grade or 0, *(c["kind"] for c in raw.info["comps"])})
+    if order not in known:
+        raise ValueError(
+            f"{path} cannot have preprocess.method.gradient_compensation={order}: it holds weights "
+            f"of its reference sensors for {', '.join(map(str, known))}; choose one of these, or "
+            "null: as recorded"
+        )
+    raw.apply_gradient_compensation(order, verbose="ERROR")
+    types = zip(raw.ch_names, raw.get_channel_types(), strict=True)
+    return raw.pick([n for n, kind in types if kind != "ref_meg"], verbose="ERROR")
+
+
+def project(raw, wanted):
+    """Apply the signal-space projectors of a recording in place, or forget them if not wanted.
+
+    Those that the file says are applied stay as they are. An average reference is left to
+    `set_reference`.
+    """
+    from mne.io.constants import FIFF
+
+    projectors = raw.info["projs"]
+    waiting = [i for i, p in enumerate(projectors) if not p["active"]]
+    average = [i for i in waiting if projectors[i]["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF]
+    raw.del_proj(average if wanted else waiting)
+    return raw.apply_proj(verbose="ERROR")
 
 
 def eye_channels(info, wanted):
@@ -72,7 +122,7 @@ def interpolate(raw, path):
     Raises
     ------
     ValueError
-        If it is not known where the channels lie, or they lie inside the brain.
+        If it is not known where the channels or the head lie, or they lie inside the brain.
     """
     if not raw.info["bads"]:
         return raw
@@ -90,6 +140,13 @@ def interpolate(raw, path):
             f"{path}: to interpolate {', '.join(raw.info['bads'])} the positions of all sensors "
             f"are needed, and {len(lost)} have none, such as {lost[0]}: add electrodes.tsv with "
             "coordsystem.json, name a standard layout in preprocess.method.montage, or set "
+            "preprocess.method.bad_channels=drop"
+        )
+    helmet = [b for b in raw.info["bads"] if types[b] in ("mag", "grad")]
+    if helmet and raw.info["dev_head_t"] is None:
+        raise ValueError(
+            f"{path}: to interpolate {', '.join(helmet)} it must be known where the head lay in "
+            "the helmet, and the recording does not say it (CTF: its .hc file): add that, or set "
             "preprocess.method.bad_channels=drop"
         )
     return raw.interpolate_bads(origin=CENTRE_M, verbose="ERROR")

@@ -21,8 +21,9 @@ ABOUT = ("channels", "electrodes", "coordsystem")
 class Epochs:
     """Epochs of M/EEG recordings; see `neurodecode.preprocess.base.Recording`.
 
-    The order of work in each run: line noise, independent components of the eyes, bad channels,
-    reference, amplitude of a band, filters, epochs, autoreject, baseline.
+    The order of work in each run: gradient compensation, projectors, line noise, independent
+    components of the eyes, bad channels, reference, amplitude of a band, filters, epochs,
+    autoreject, baseline.
 
     Parameters
     ----------
@@ -45,6 +46,11 @@ class Epochs:
     bad_channels : str
         What becomes of channels that channels.tsv calls bad: interpolate, drop (in all runs if bad
         in one, so that the channels stay the same) or keep.
+    projectors : bool
+        Whether the signal-space projectors that a FIF file holds are applied, as mne does when it
+        cuts epochs. An average reference among them is not: `reference` decides on that.
+    gradient_compensation : int or None
+        Order to which CTF's reference sensors are subtracted (0: not at all); None: as recorded.
     tmin_s, tmax_s : float
         First and last time of an epoch, from the onset.
     baseline_s : list of float or None
@@ -89,6 +95,8 @@ class Epochs:
         reference: Literal["average"] | list[str] | None = "average",
         montage: str | None = None,
         bad_channels: Literal["interpolate", "drop", "keep"] = "interpolate",
+        projectors: bool = True,
+        gradient_compensation: Literal[0, 1, 2, 3] | None = None,
         tmin_s: float = -0.2,
         tmax_s: float = 0.8,
         baseline_s: list[float | None] | None = (-0.2, 0.0),
@@ -107,6 +115,7 @@ class Epochs:
         self.high_pass_hz, self.low_pass_hz, self.notch_hz = high_pass_hz, low_pass_hz, notch_hz
         self.resample_hz, self.reference, self.montage = resample_hz, reference, montage
         self.bad_channels, self.overlap, self.envelope_hz = bad_channels, overlap, envelope_hz
+        self.projectors, self.gradient_compensation = projectors, gradient_compensation
         self.ica_variance, self.ica_correlation = ica_variance, ica_correlation
         self.eog_channels, self.autoreject, self.seed = eog_channels, autoreject, seed
         self.stim_channel, self.stim_values = stim_channel, stim_values
@@ -137,6 +146,7 @@ class Epochs:
         self._check_epochs(trials, onsets_s, rows, n_samples, path)
 
         reader.load(self._with_eyes(raw), path)
+        cleaning.compensate(raw, self.gradient_compensation, path)
         nuisance = _loudness(raw, self.names, onsets_s, self.times_s)
         eyes = cleaning.eye_channels(raw.info, self.eog_channels)
         nuisance |= _eye_amplitude(raw, eyes, onsets_s, self.times_s)
@@ -181,11 +191,18 @@ class Epochs:
             self._check_rates(raw.info["sfreq"], len(raw.times), paths["signal"])
             if self.info is None:
                 self.info, self.names, first = raw.info, chosen, paths["signal"]
+                order = raw.compensation_grade
             sensors.same_channels(chosen, self.names, paths["signal"], first)
             if not self.resample_hz and raw.info["sfreq"] != self.info["sfreq"]:
                 raise ValueError(
                     f"{paths['signal']} is sampled at {raw.info['sfreq']:g} Hz, {first} at "
                     f"{self.info['sfreq']:g} Hz: set preprocess.method.resample_hz"
+                )
+            if self.gradient_compensation is None and raw.compensation_grade != order:
+                raise ValueError(
+                    f"{paths['signal']} has gradient compensation of order "
+                    f"{raw.compensation_grade}, {first} of {order}: set "
+                    "preprocess.method.gradient_compensation, to 3 for instance"
                 )
             self.bad[name] = len(set(chosen) & set(raw.info["bads"])) / len(chosen)
             bad |= set(raw.info["bads"])
@@ -213,7 +230,8 @@ class Epochs:
         """Keep the channels that take part: of the kinds asked for, references, and the eyes."""
         types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
         named = self.reference if isinstance(self.reference, list) else []
-        wanted = {n for n in raw.ch_names if types[n] in {*self.kinds, "eog"}}
+        beside = {"eog"} if self.gradient_compensation is None else {"eog", "ref_meg"}
+        wanted = {n for n in raw.ch_names if types[n] in {*self.kinds, *beside}}
         wanted |= set(named) | set(self.eog_channels or [])
         if self.bad_channels == "keep":
             raw.info["bads"] = []
@@ -223,6 +241,7 @@ class Epochs:
 
     def _clean(self, raw, eyes, line_hz, path):
         """Clean and filter one loaded run in place; return how many components were removed."""
+        cleaning.project(raw, self.projectors)
         lines = self._lines_hz(raw.info["sfreq"], line_hz)
         if len(lines):
             raw.notch_filter(lines, picks="all", verbose="ERROR")

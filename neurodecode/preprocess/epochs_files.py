@@ -15,6 +15,8 @@ from neurodecode.preprocess.base import RunResponses
 class StoredEpochs:
     """Epochs as they were saved; see `neurodecode.preprocess.base.Recording`.
 
+    Signal-space projectors and an average reference that were stored but not applied stay so.
+
     Parameters
     ----------
     files : DataFrame

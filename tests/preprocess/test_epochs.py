@@ -201,6 +201,66 @@ def test_the_amplitude_of_a_band_stands_for_the_signal(files):
     assert mean.max() == pytest.approx(5, rel=0.15)
 
 
+# ---- projectors
+
+
+def with_projectors(raw, seed=0):
+    """Store two projectors in the recording, and return them as (n_channels, 2)."""
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(rng.standard_normal((len(raw.ch_names), 2)))[0]
+    rows = [{"nrow": 1, "ncol": len(axes), "row_names": None, "col_names": raw.ch_names}] * 2
+    stored = [mne.Projection(active=False, data=r | {"data": a[None]}, desc=f"SSP {i}", kind=1)
+              for i, (r, a) in enumerate(zip(rows, axes.T, strict=True))]  # fmt: skip
+    raw.add_proj(stored, verbose="ERROR")
+    return axes
+
+
+@pytest.mark.parametrize("kind", ["eeg", "mag"])
+def test_projectors_in_the_file_are_applied_if_wanted(files, kind):
+    raw = raw_of(kind=kind)
+    plain = responses(files(raw))
+    axes = with_projectors(raw)
+    found = files(raw)
+    expected = plain - np.einsum("ck,dk,ndt->nct", axes, axes, plain)
+    assert np.abs(expected - plain).max() > 2
+    assert np.abs(responses(found) - expected).max() < 1e-3
+    assert np.abs(responses(found, projectors=False) - plain).max() < 1e-3
+    applied = raw.copy().apply_proj(verbose="ERROR")
+    for wanted in (True, False):  # what is done stays
+        out = responses(files(applied), projectors=wanted)
+        assert np.abs(out - expected).max() < 1e-3
+
+
+def test_a_reference_is_set_after_projection_and_not_by_a_projector(files):
+    raw = raw_of()
+    plain = responses(files(raw))
+    raw.set_eeg_reference("average", projection=True, verbose="ERROR")
+    assert np.abs(responses(files(raw)) - plain).max() < 1e-3
+    axes = with_projectors(raw)
+    expected = plain - np.einsum("ck,dk,ndt->nct", axes, axes, plain)
+    expected -= expected.mean(axis=1, keepdims=True)
+    assert np.abs(responses(files(raw), reference="average") - expected).max() < 1e-3
+
+
+def test_a_bad_channel_takes_no_part_in_projection(files):
+    raw = raw_of()
+    axes = with_projectors(raw)
+    raw._data[3] = 1e-3 * np.random.default_rng(0).standard_normal(len(raw.times))
+    good = [i for i in range(14) if i != 3]
+    out = responses(files(raw, bad=[NAMES[3:4]]), bad_channels="drop")
+    kept, _ = np.linalg.qr(axes[good])
+    plain = responses(files(raw.copy().del_proj()))[:, good]
+    expected = plain - np.einsum("ck,dk,ndt->nct", kept, kept, plain)
+    assert np.abs(out - expected).max() < 1e-2
+
+
+def test_repairing_single_trials_does_not_project_what_was_not_to_be(files):
+    raw = raw_of(noise_uv=2.0)
+    plain = responses(files(raw), autoreject=True)
+    with_projectors(raw)
+    assert np.abs(responses(files(raw), autoreject=True, projectors=False) - plain).max() < 1e-3
+
+
 # ---- bad channels and eyes
 
 

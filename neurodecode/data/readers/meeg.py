@@ -78,7 +78,7 @@ def is_empty(path):
     path = Path(path)
     if path.is_dir():
         samples = list(path.glob("*.meg4"))
-        return not any(f.stat().st_size for f in samples)
+        return not any(f.stat().st_size for f in samples if f.exists())  # a link leads nowhere
     beside = [path.with_suffix(end) for end in DATA_BESIDE.get(path.suffix, ())]
     return any(not f.stat().st_size for f in [path, *beside] if f.exists())
 

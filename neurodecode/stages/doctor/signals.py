@@ -50,7 +50,7 @@ def is_empty(run, facts):
     if format_of(path) in VOLUMES:
         return facts.get("n_volumes") == 0 if facts else not path.stat().st_size
     if path.is_dir():
-        files = list(path.glob("*.meg4"))
+        files = [p for p in path.glob("*.meg4") if p.exists()]  # else a link that leads nowhere
     else:
         beside = [path.with_suffix(end) for end in SAMPLES_BESIDE.get(path.suffix, ())]
         files = [p for p in beside if p.is_file()] or [path]
