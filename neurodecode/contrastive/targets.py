@@ -10,6 +10,7 @@ References
 """
 
 import math
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -72,9 +73,19 @@ class OpenClipTarget:
 
         name = _open_clip_name(model, pretrained)
         self.batch, self.device = batch, device
-        self._model, _, self._preprocess = open_clip.create_model_and_transforms(
-            name, pretrained=pretrained, precision="fp32", device=device
-        )
+        try:
+            self._model, _, self._preprocess = open_clip.create_model_and_transforms(
+                name, pretrained=pretrained, precision="fp32", device=device
+            )
+        except Exception as error:  # open_clip, its hub and requests each raise their own
+            if _is_at_hand(name, pretrained):
+                raise
+            raise ValueError(
+                f"the weights {pretrained} of {model} could not be downloaded "
+                f"({type(error).__name__}: {str(error).splitlines()[0]}): without a network name a "
+                "file, embed.target.pretrained=/models/weights.safetensors, or choose "
+                "embed=shipped_clip (for rendered scenes)"
+            ) from error
         self._model.eval().requires_grad_(False)
         self._tokenizer = open_clip.get_tokenizer(name)
         if not hasattr(self._model.visual, "forward_intermediates"):
@@ -171,6 +182,11 @@ def _open_clip_name(model: str, pretrained: str | None) -> str:
             "`openai` (`open_clip.list_pretrained()` lists them), or give a folder"
         )
     return model
+
+
+def _is_at_hand(name: str, pretrained: str | None) -> bool:
+    """Whether the weights lie on this machine, so that no network was asked."""
+    return name.startswith("local-dir:") or (pretrained is not None and Path(pretrained).is_file())
 
 
 def _quarters(blocks) -> dict:

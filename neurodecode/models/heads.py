@@ -34,6 +34,9 @@ class Heads(nn.Module):
         n_values = sizes.n_tokens * sizes.token_dim
         self.tokens = nn.Linear(hidden, n_values) if n_values else None
         self.blurry = nn.Linear(hidden, math.prod(sizes.blurry)) if sizes.blurry else None
+        if self.blurry is not None:  # it starts grey: what it draws was learnt
+            nn.init.zeros_(self.blurry.weight)
+            nn.init.zeros_(self.blurry.bias)
 
     def forward(self, z: Tensor) -> BrainOutput:
         """Read the code of trials, (n_trials, hidden)."""

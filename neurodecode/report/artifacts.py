@@ -78,6 +78,14 @@ def unit(inputs):
     return ("runs", "blocks") if folds else ("test stimuli", "test stimuli")
 
 
+def coverage(inputs):
+    """The coverage of the intervals, in words: ``95 %``."""
+    for stage in ("evaluate", "crossvalidate"):
+        if inputs.has(stage):
+            return f"{100 * inputs.manifest(stage)['config'].get('level', 0.95):g} %"
+    return "95 %"
+
+
 def _found(inputs, stage, name, each, read):
     if not inputs.has(stage):
         return None

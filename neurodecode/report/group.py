@@ -256,7 +256,10 @@ def _glance(study):
         for group in study.groups
     ]
     many = any(group.replication in ("same", "mixed") for group in study.groups)
-    note = f"A dot and a 95 % interval over {study.unit[0]} for each subject and run. "
+    note = (
+        f"A dot and a {100 * study.level:g} % interval over {study.unit[0]} for each subject "
+        "and run. "
+    )
     note += "Large dots: the mean over a subject's runs, which has no interval of its own." * many
     legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
     return render("group_glance.html.j2", groups=groups, legend=legend, note=note.strip())
@@ -337,8 +340,9 @@ def _comparisons(study):
     note = (
         f"Score of the decoder minus score of the named row on the same {study.unit[1]}: mean over "
         "runs; bars: least and most of the runs, or the interval of a single one. Below: in how "
-        f"many runs and subjects the 95 % interval over {study.unit[0]} excludes zero in favour of "
-        "the decoder (a subject counts if it does in every run that the subject is in). Blue: in "
-        "all runs the decoder is ahead. Orange: in all runs the other is. Grey: neither."
+        f"many runs and subjects the {100 * study.level:g} % interval over {study.unit[0]} "
+        "excludes zero in favour of the decoder (a subject counts if it does in every run that it "
+        "is in). Blue: in all runs the decoder is ahead. Orange: in all runs the other is. Grey: "
+        "neither."
     )
     return render("group_tables.html.j2", groups=groups, note=note, chance=False)

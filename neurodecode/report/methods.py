@@ -2,7 +2,15 @@
 
 import json
 
-from neurodecode.report.artifacts import conditions, document, scored, subjects, table, unit
+from neurodecode.report.artifacts import (
+    conditions,
+    coverage,
+    document,
+    scored,
+    subjects,
+    table,
+    unit,
+)
 from neurodecode.report.page import render
 from neurodecode.report.score_card import averaging, openings, provenance, selection
 from neurodecode.report.words import condition_label, metric_label, metric_words, number, seconds
@@ -59,7 +67,9 @@ def glossary(study):
     for metric in metrics["metric"].unique():
         words.setdefault(metric_words(metric)[2], []).append(metric_label(metric))
     lines = [(", ".join(labels), meaning) for meaning, labels in words.items() if meaning]
-    return render("glossary.html.j2", words=lines, unit=unit(study.inputs))
+    return render(
+        "glossary.html.j2", words=lines, unit=unit(study.inputs), coverage=coverage(study.inputs)
+    )
 
 
 def citation(study):

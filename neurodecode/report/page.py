@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from neurodecode import __version__
-from neurodecode.report.artifacts import subjects, unit
+from neurodecode.report.artifacts import coverage, subjects, unit
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -86,6 +86,7 @@ def page(study, sections, headline):
         title=study.title,
         headline=headline,
         unit=unit(study.inputs),
+        coverage=coverage(study.inputs),
         sections=drawn,
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         n_panes=len(subjects(study.inputs)) + 1,

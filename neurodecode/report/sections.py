@@ -4,6 +4,7 @@ from neurodecode.report import gallery
 from neurodecode.report.artifacts import (
     ALL,
     conditions,
+    coverage,
     document,
     first_member,
     scored,
@@ -37,6 +38,12 @@ QUALITY = {  # figures of qc.json, and what they are called
     "fit_rows": "measured on",
     "tsnr": "tSNR",
     "n_scrubbed_volumes": "scrubbed volumes",
+    "share_bad_channels": "share of bad {channels}",
+    "line_noise_db": "line noise (dB)",
+    "peak_to_peak_eeg": "EEG, peak to peak (µV)",
+    "peak_to_peak_mag": "magnetometers, peak to peak (fT)",
+    "peak_to_peak_grad": "gradiometers, peak to peak (fT/cm)",
+    "components_removed": "components removed a run",
     "moved_mm": "moved (mm a volume)",
 }
 RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
@@ -56,7 +63,7 @@ def at_a_glance(study):
         svg = _keep(study, f"scores_{metric}", scores(rows, panes(rows), palette))
         panels.append({"title": label, "svg": svg, "meaning": metric_words(metric)[2]})
     legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
-    return render("glance.html.j2", panels=panels, legend=legend, unit=unit(study.inputs))
+    return render("glance.html.j2", panels=panels, legend=legend, **_counted(study))
 
 
 def pictures(study):
@@ -88,7 +95,7 @@ def score_section(study):
         tabs=tabs,
         heads=heads,
         rows=rows,
-        unit=unit(study.inputs),
+        **_counted(study),
     )
 
 
@@ -131,7 +138,7 @@ def quality(study):
         return None
     words = {row.pop("channels", "voxels") for row in flat}
     channels = words.pop() if len(words) == 1 else "channels"
-    frame = pd.DataFrame(flat)
+    frame = pd.DataFrame(flat).dropna(axis=1, how="all")
     named = {key: text.format(channels=channels) for key, text in QUALITY.items()}
     others = {c: c for c in frame.columns if c not in QUALITY}
     heads, rows = plain_table(frame, named | others)
@@ -154,6 +161,10 @@ def alignment(study):
         "the gain is over no map at all (identity)."
     )
     return render("table.html.j2", heads=heads, rows=rows, text=text)
+
+
+def _counted(study):
+    return {"unit": unit(study.inputs), "coverage": coverage(study.inputs)}
 
 
 def colours(inputs):

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from neurodecode.core.ranges import Positive, Share
 from neurodecode.signal.scaling import apply_scaling
 
 
@@ -27,23 +28,15 @@ class NoiseWhitening:
         Of the covariance towards a multiple of the identity: chosen by Ledoit & Wolf (2004), or a
         share in [0, 1].
 
-    Raises
-    ------
-    ValueError
-        If the clamp is not positive, or the shrinkage not a share.
     """
 
     def __init__(
         self,
         robust: bool = False,
-        clamp: float | None = 20.0,
+        clamp: Positive | None = 20.0,
         whiten: bool = True,
-        shrinkage: Literal["ledoit_wolf"] | float = "ledoit_wolf",
+        shrinkage: Literal["ledoit_wolf"] | Share = "ledoit_wolf",
     ):
-        if clamp is not None and not clamp > 0:
-            raise ValueError(f"scaling.clamp={clamp:g} must be above 0, or null for no limit")
-        if shrinkage != "ledoit_wolf" and not 0 <= shrinkage <= 1:
-            raise ValueError(f"scaling.shrinkage={shrinkage:g} must be within 0 and 1")
         self.robust, self.clamp, self.whiten, self.shrinkage = robust, clamp, whiten, shrinkage
 
     def fit(self, responses, trials):

@@ -182,6 +182,17 @@ def test_mistakes_are_answered_with_what_to_do(clip, tmp_path):
         clip.pictures(np.zeros((2, 64, 64, 3), np.float32))
 
 
+def test_weights_that_cannot_be_downloaded_say_what_to_do_without_a_network(monkeypatch):
+    import open_clip
+
+    def offline(*_, **__):
+        raise RuntimeError("Failed to download weights\nfor a reason")
+
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", offline)
+    with pytest.raises(ValueError, match="ViT-B-32 could not be downloaded .*pretrained=/models"):
+        OpenClipTarget("ViT-B-32", "openai")
+
+
 def test_names_of_weights_lead_to_folders_and_hub_names_do_not(tmp_path):
     assert shipped("clip") == shipped("shipped:clip") == weights_folder("shipped:clip")
     assert weights_folder(str(tmp_path)) == tmp_path

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurodecode.core.build import check_targets
 from neurodecode.signal.scaling import Standard
 from neurodecode.signal.whitening import NoiseWhitening, noise_of
 
@@ -172,11 +173,13 @@ def test_more_shrinkage_leaves_more_of_the_correlation(made):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"clamp": 0.0}, "clamp=0"), ({"shrinkage": 2.0}, "shrinkage=2")]
+    ("options", "message"),
+    [({"clamp": 0.0}, "clamp: expected more than 0"), ({"shrinkage": 2.0}, "shrinkage: .*0 to 1")],
 )
-def test_options_out_of_range_are_refused(options, message):
+def test_options_out_of_range_are_refused_before_anything_is_read(options, message):
+    node = {"_target_": "neurodecode.signal.whitening.NoiseWhitening"} | options
     with pytest.raises(ValueError, match=message):
-        NoiseWhitening(**options)
+        check_targets(node, "align.scaling")
 
 
 def test_rows_that_cannot_tell_noise_are_refused(made):
