@@ -108,7 +108,10 @@ class Store:
         try:
             (self.root / "scratch").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot write in the store {self.root}: {error.strerror}") from error
+            raise UserError(
+                f"cannot write in the store {self.root} ({error.strerror}): give store=DIR, a "
+                "folder that you may write in"
+            ) from error
 
     @classmethod
     def looked_at(cls, root):

@@ -106,7 +106,7 @@ class SingleTrials:
         if len(confounds) != len(bold):
             raise ValueError(
                 f"{path} has {len(confounds)} rows, the run {len(bold)} volumes: they are of "
-                "different versions of the run"
+                "different versions of the run; name those of this one in recipe.confounds"
             )
         return bold, confounds, times_s
 

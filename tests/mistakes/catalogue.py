@@ -3,12 +3,17 @@
 `plant(folder)` prepares a study below the folder and returns the overrides of ``neurodecode run``.
 """
 
+import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.data import meeg_study, small_study
 
@@ -16,6 +21,12 @@ STAGES = "[index,split,preprocess]"
 BOLD = ["experiment=retrieval", f"stages={STAGES}", "recipe.derivatives=derivatives/simulated"]
 EEG = ["experiment=retrieval", "recipe=bids_eeg", "preprocess=epochs", f"stages={STAGES}"]
 EEG += ["preprocess.method.high_pass_hz=null"]  # the recordings last a few seconds
+EEG += [
+    "split.rule.ties=[stimulus_id]",
+    "split.rule.test_fraction=0.3",
+    "split.rule.val_fraction=0.3",
+]
+EEG += ["recipe.stimulus_table=null"]  # the pictures are known by their files
 
 
 @dataclass(frozen=True)
@@ -26,16 +37,18 @@ class Mistake:
     name: str
     plant: Callable[[Path], list[str]]
     says: tuple[str, ...]
+    within: Callable = lambda folder: nullcontext()
+    """The machine it happens on, as a context: a full disk, a small GPU."""
 
 
 CATALOGUE: list[Mistake] = []
 
 
-def mistake(chapter, name, *says):
+def mistake(chapter, name, *says, within=lambda folder: nullcontext()):
     """Add the function below to the catalogue."""
 
     def add(plant):
-        CATALOGUE.append(Mistake(chapter, name, plant, says))
+        CATALOGUE.append(Mistake(chapter, name, plant, says, within))
         return plant
 
     return add
@@ -192,13 +205,21 @@ def broken_picture(folder):
     return overrides
 
 
-@mistake("Events and pictures", "a split that leaves a class out", "class_column", "shape")
+@mistake("Events and pictures", "a split that leaves a class out", "class 'left' of sub-01")
 def no_class(folder):
     column = "split.rule.class_column=hand"
     overrides = bold(folder, column)
     for path in (folder / "study").rglob("*_events.tsv"):
         edit(path, lambda t: t.assign(hand=np.where(t["stim_file"] < "p02", "left", "right")))
     return overrides
+
+
+@mistake("Events and pictures", "a split that leaves a subject out", "sub-02 has no test")
+def no_subject(folder):
+    overrides = bold(folder, "split=by_run", "split.rule.test_runs=[run-02]")
+    for path in (folder / "study").rglob("sub-02*run-02_*"):
+        path.unlink()
+    return [o for o in overrides if "ties" not in o]
 
 
 @mistake("Folders", "a folder that is not there", "recipe.root=/no/such/folder", "not a folder")
@@ -340,9 +361,17 @@ def no_positions(folder):
     return overrides
 
 
-@mistake("EEG and MEG", "events that are not in the trigger channel", "stim_channel")
-def no_triggers(folder):
+@mistake("EEG and MEG", "a trigger channel that is not there", "'STI014'", "stim_channel")
+def no_trigger_channel(folder):
     return eeg(folder, "preprocess.method.stim_channel=STI014")
+
+
+@mistake("EEG and MEG", "events that are not in the trigger channel", "1 of 12", "stim")
+def no_triggers(folder):
+    overrides = eeg(folder, "recipe=bids_meg", kind="mag", format="FIF")
+    for path in sorted((folder / "study").rglob("sub-01*_meg.fif")):
+        with_triggers(path, meeg_study.ONSETS_S[:-1])
+    return [*overrides, "preprocess.method.stim_channel=STI014"]
 
 
 @mistake(
@@ -375,6 +404,18 @@ def no_baseline(folder):
     return eeg(folder, "preprocess.method.baseline_s=[-0.9,-0.5]")
 
 
+def with_triggers(path, onsets_s):
+    """Add a trigger channel to a recording."""
+    import mne
+
+    raw = mne.io.read_raw_fif(path, preload=True, verbose="ERROR")
+    values = np.zeros((1, raw.n_times))
+    values[0, np.round(onsets_s * raw.info["sfreq"]).astype(int)] = 1
+    info = mne.create_info(["STI014"], raw.info["sfreq"], "stim")
+    raw.add_channels([mne.io.RawArray(values, info, verbose="ERROR")], force_update_info=True)
+    raw.save(path, overwrite=True, verbose="ERROR")
+
+
 def write_raw(folder, raw, run):
     """Write one run of sub-01 anew, with its events."""
     import mne_bids
@@ -385,3 +426,67 @@ def write_raw(folder, raw, run):
         raw, path, format="BrainVision", allow_preload=True, overwrite=True, verbose="ERROR"
     )
     meeg_study.write_events(folder / f"study/sub-01/eeg/sub-01_task-scenes_run-{run}_events.tsv")
+
+
+@contextmanager
+def small_disk(folder, options="size=2m"):
+    """A disk of two megabytes at ``folder/small``; skipped where none can be mounted."""
+    place = folder / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextmanager
+def read_only_disk(folder):
+    """A disk at ``folder/small`` that nobody can write on."""
+    with small_disk(folder, "ro"):
+        yield
+
+
+@contextmanager
+def small_gpu(folder):
+    """A GPU of 8 GiB on which embedding pictures asks for 10."""
+    import torch
+
+    from neurodecode.stages import embed
+
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 10.00 GiB. GPU 0 has …")
+    about = SimpleNamespace(total_memory=8 << 30)
+    with ExitStack() as stack:
+        for target, name, fake in (
+            (embed, "embed_pictures", mock.Mock(side_effect=error)),
+            (torch.cuda, "is_available", lambda: True),
+            (torch.cuda, "get_device_properties", lambda device: about),
+            (torch.cuda, "max_memory_reserved", lambda: 2 << 30),
+        ):
+            stack.enter_context(mock.patch.object(target, name, fake))
+        yield
+
+
+MACHINE = "The machine"
+
+
+@mistake(MACHINE, "a full disk", "the disk is full", "small/store", "store=", within=small_disk)
+def full_disk(folder):
+    return ["recipe=world_small", "stages=[simulate]", f"store={folder / 'small/store'}"]
+
+
+@mistake(MACHINE, "a store that cannot be written", "small/store", within=read_only_disk)
+def closed_store(folder):
+    return ["recipe=world_small", "stages=[simulate]", f"store={folder / 'small/store'}"]
+
+
+@mistake(MACHINE, "a run folder that cannot be written", "small/run", within=read_only_disk)
+def closed_run(folder):
+    return ["recipe=world_small", "stages=[simulate]", f"hydra.run.dir={folder / 'small/run'}"]
+
+
+@mistake(MACHINE, "too little memory on the GPU", "memory=half", "12.0 GiB", within=small_gpu)
+def full_gpu(folder):
+    return bold(folder, "stages=[index,embed]", "embed=shipped_clip")
