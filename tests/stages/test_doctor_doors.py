@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurodecode.cli import conf_folder, main
+from neurodecode.cli import main
 from neurodecode.core.runner import run_stage
 from neurodecode.core.views import read_table
 from neurodecode.stages import index
@@ -17,28 +17,23 @@ from neurodecode.stages.doctor.words import as_command
 from tests.data.small_study import PICTURES, write_study, write_tsv
 from tests.stages.doctor_study import examined, findings, recipe_of, write_meeg
 
-needs = lambda choice: pytest.mark.skipif(
-    not (conf_folder() / f"{choice}.yaml").is_file(), reason=f"there is no conf/{choice}.yaml"
-)
 LAYOUTS = os.environ.get("NEURODECODE_BIDS_LAYOUTS")
 
 
-@needs("recipe/bids_eeg")
 @pytest.mark.parametrize("kind", ["eeg", "ieeg", "meg"])
 def test_recordings_without_signals_are_read_by_their_sidecars(tmp_path, store, kind):
     write_meeg(tmp_path, kind)
     found = examined(tmp_path)
     about = dict(found.sections[1].rows)
-    assert about["sampling rate"] == "250 Hz" and about["trials"] == "48, 24 a subject"
+    assert about["sampling rate"] == "250 Hz" and about["trials"] == "72, 36 a subject"
     errors = findings(found, "error")
     assert errors and all(" is empty" in e for e in errors) and found.code == 2
     command = next(c for c in found.commands if "stages" not in c.words)
     assert command.words["recipe"] == f"bids_{kind}" and command.words["preprocess"] == "epochs"
     made = run_stage(index.run, {"recipe": recipe_of(as_command(command.words))}, {}, store)
-    assert len(read_table(made.path("trials.tsv"))) == 48
+    assert len(read_table(made.path("trials.tsv"))) == 72
 
 
-@needs("recipe/bids_eeg")
 def test_channels_that_differ_between_runs_are_named(tmp_path):
     write_meeg(tmp_path)
     path = tmp_path / "sub-02/eeg/sub-02_task-look_run-2_channels.tsv"
@@ -47,7 +42,6 @@ def test_channels_that_differ_between_runs_are_named(tmp_path):
     assert any(f.startswith(told) for f in findings(examined(tmp_path)))
 
 
-@needs("recipe/bids_eeg")
 def test_missing_electrodes_are_named_unless_a_standard_knows_them(tmp_path):
     write_meeg(tmp_path / "known")
     assert any(
@@ -58,7 +52,6 @@ def test_missing_electrodes_are_named_unless_a_standard_knows_them(tmp_path):
     assert any("positions sub-01/eeg" in f and "no electrodes.tsv" in f for f in told)
 
 
-@needs("recipe/bids_eeg")
 def test_epochs_longer_than_the_gap_are_allowed_to_overlap_in_the_command(tmp_path):
     write_meeg(tmp_path)
     for path in tmp_path.rglob("*_events.tsv"):
@@ -72,7 +65,6 @@ def test_epochs_longer_than_the_gap_are_allowed_to_overlap_in_the_command(tmp_pa
     assert any("reach outside sub-02 run-2" in f for f in findings(examined(tmp_path), "error"))
 
 
-@needs("recipe/bids_eeg")
 def test_an_empty_room_and_a_task_without_events_are_left_out(tmp_path):
     write_meeg(tmp_path, "meg")
     for name in ("sub-emptyroom/meg/sub-emptyroom_task-noise", "sub-01/meg/sub-01_task-rest"):
@@ -99,7 +91,6 @@ def write_folder(root, n_runs=3):
     return root
 
 
-@needs("recipe/folder")
 def test_a_plain_folder_gets_its_command(tmp_path, store):
     found = examined(write_folder(tmp_path))
     assert (found.kind, found.code) == ("folder", 0), findings(found)
@@ -110,7 +101,6 @@ def test_a_plain_folder_gets_its_command(tmp_path, store):
     assert len(read_table(made.path("trials.tsv"))) == 48
 
 
-@needs("recipe/folder")
 def test_faults_of_a_plain_folder_are_named(tmp_path):
     place = write_folder(tmp_path) / "sub-02"
     np.save(place / "responses.npy", np.zeros((20, 5), np.float32))
@@ -130,15 +120,15 @@ def write_epochs(root, metadata=True):
     write_study(root, subjects=(), n_runs=1)
     info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
     for subject in ("sub-01", "sub-02"):
-        for run in (1, 2):
-            events = np.c_[100 * np.arange(16), np.zeros(16, int), np.arange(16) % 2 + 1]
+        for run in (1, 2, 3):
+            events = np.c_[100 * np.arange(16), np.zeros(16, int), np.arange(16) % 4 + 1]
             about = pd.DataFrame({"stim_file": PICTURES * 2}) if metadata else None
             epochs = mne.EpochsArray(
                 1e-6 * rng.standard_normal((16, 2, 60)),
                 info,
                 events,
                 tmin=-0.1,
-                event_id={"face": 1, "house": 2},
+                event_id={"face": 1, "house": 2, "tree": 3, "dog": 4},
                 metadata=about,
                 verbose="error",
             )
@@ -147,7 +137,6 @@ def write_epochs(root, metadata=True):
     return root
 
 
-@needs("recipe/epochs")
 @pytest.mark.parametrize("metadata", [True, False])
 def test_epochs_of_mne_get_their_command(tmp_path, store, metadata):
     found = examined(write_epochs(tmp_path, metadata))
@@ -157,7 +146,7 @@ def test_epochs_of_mne_get_their_command(tmp_path, store, metadata):
     made = run_stage(
         index.run, {"recipe": recipe_of(as_command(found.commands[0].words))}, {}, store
     )
-    assert len(read_table(made.path("trials.tsv"))) == 64
+    assert len(read_table(made.path("trials.tsv"))) == 96
 
 
 def test_a_broken_file_of_epochs_is_named(tmp_path):
@@ -200,9 +189,9 @@ def test_the_command_line_prints_and_ends_with_the_code(tmp_path, capsys):
     "name, n_trials",
     [
         ("ds105", [568]),
-        pytest.param("ds000117", [13464, 13464, 14140, 14140], marks=needs("recipe/bids_meg")),
-        pytest.param("eeg_matchingpennies", [2100], marks=needs("recipe/bids_eeg")),
-        pytest.param("ieeg_motorMiller2007", [960], marks=needs("recipe/bids_ieeg")),
+        ("ds000117", [13464, 14140]),
+        ("eeg_matchingpennies", [2100]),
+        ("ieeg_motorMiller2007", [960]),
         ("ds000246", []),
         ("ds000001-fmriprep", []),
     ],
