@@ -36,7 +36,7 @@ MODEL, RANDOM, NUISANCE = "model", "random_vectors", "nuisance"
 ABOUT = {
     MODEL: "Brain to the text embeddings of the category names; the nearest name wins.",
     RANDOM: "The same decoder towards random vectors: what the names have to say is gone.",
-    NUISANCE: "The same decoder from head motion, mean signal and position in the run.",
+    NUISANCE: "The same decoder from movement, mean signal or its amplitude, and position in the run.",
 }
 
 

@@ -87,7 +87,7 @@ def _picture_words(read, words, column, labels, has_table):
     if column != "stim_file":
         asked["recipe.stim_column"] = column
     if not has_table:
-        asked["recipe.stimulus_table"] = ""
+        asked["recipe.stimulus_table"] = None
     never = tables.never_labelled(read, column, labels[0]) if labels else []
     if never:
         asked["recipe.ignore"] = [*IGNORED, *never]

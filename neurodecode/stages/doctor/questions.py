@@ -10,7 +10,9 @@ from neurodecode.core.build import build
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.seeds import child_rng
 from neurodecode.data.recipe import Recipe
+from neurodecode.data.stimuli import with_table
 from neurodecode.stages.doctor.findings import Finding, error, note, warning
+from neurodecode.stages.doctor.opening import open_as_preprocess
 from neurodecode.stages.doctor.walk import Walked, apart, walk
 from neurodecode.stages.doctor.words import as_overrides
 
@@ -71,7 +73,7 @@ def ask(about, words, compose, root, before=None):
     """
     try:
         config = compose(words)
-        recipe = dataclass_from(config["recipe"], Recipe, "recipe")
+        recipe = with_table(dataclass_from(config["recipe"], Recipe, "recipe"), root)
     except Exception as stopped:  # what this version has not, Hydra says in many ways
         return Question(about, words, findings=(error("configuration", str(stopped)),))
     walked = walk(recipe, root, before)
@@ -80,7 +82,8 @@ def ask(about, words, compose, root, before=None):
     try_split = _each_run if "EachRunInTurn" in str(config["split"]["rule"]) else _by_stimulus
     more, sides, findings = try_split(config, recipe, walked)
     cut, stopped = _epochs(config["preprocess"]["method"], walked)
-    more, findings = more | cut, [*findings, *stopped]
+    opened = open_as_preprocess(config["preprocess"]["method"], recipe, root, walked)
+    more, findings = more | cut, [*findings, *stopped, *opened]
     if more:
         config = compose(words | more)
     return Question(about, words | more, config, walked, sides, tuple(findings))
