@@ -4,6 +4,7 @@ import numpy as np
 
 FEWEST_RUNS = 3  # one is held out, two must remain to choose by
 
+
 def nested_scores(score, labels, runs):
     """Score every row by a pipeline that was chosen without its run.
 

@@ -36,7 +36,7 @@ MODEL, RANDOM, NUISANCE = "model", "random_vectors", "nuisance"
 ABOUT = {
     MODEL: "Brain to the text embeddings of the category names; the nearest name wins.",
     RANDOM: "The same decoder towards random vectors: what the names have to say is gone.",
-    NUISANCE: "The same decoder from movement, mean signal or its amplitude, and position in the run.",
+    NUISANCE: "The same decoder from movement, mean signal or amplitude, and position in the run.",
 }
 
 
@@ -157,8 +157,8 @@ def _classes(inputs):
     classes = inputs.table("embed", "stimuli.tsv")["stimulus_id"].tolist()
     if len(classes) < FEWEST:
         raise ValueError(
-            f"the study has the categories {', '.join(classes)}: crossvalidate needs {FEWEST} or more, "
-            "since it also holds out two and trains on the others; choose a finer column in "
+            f"the study has the categories {', '.join(classes)}: crossvalidate needs {FEWEST} or "
+            "more, since it also holds out two and trains on the others; choose a finer column in "
             "recipe.label_column"
         )
     if "text.npy" not in inputs.files("embed"):

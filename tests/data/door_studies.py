@@ -42,7 +42,7 @@ def draw_pictures(root, rng, frozen=False):
 
 
 def trials_of(colours, n_channels, rng):
-    """Return the order of pictures of one subject, (n_runs, per_run), and its responses, variance 1."""
+    """Draw the order of pictures of one subject, (n_runs, per_run), and its responses."""
     order = np.concatenate([rng.permutation(N_PICTURES) for _ in range(N_REPEATS)])
     responses = colours[order] @ rng.standard_normal((colours.shape[1], n_channels))
     return order.reshape(N_RUNS, -1), (responses / responses.std()).reshape(N_RUNS, PER_RUN, -1)

@@ -74,7 +74,9 @@ def questions_of(read, paths, root, words, pictures, labels):
     has_table = (Path(root) / "stimuli" / "stimuli.tsv").is_file()
     asked = []
     if pictures:
-        asked.append((PICTURE, _picture_words(read, picture | words, pictures[0], labels, has_table)))
+        asked.append(
+            (PICTURE, _picture_words(read, picture | words, pictures[0], labels, has_table))
+        )
     if labels:
         asked.append((CATEGORY, _label_words(category | words, labels[0], paths)))
     if pictures and labels and len(read.shown(pictures[0])) < FEWEST_PICTURES:

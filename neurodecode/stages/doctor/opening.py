@@ -1,4 +1,4 @@
-"""Open each subject's recordings as preprocess will: headers and the tables beside them, no signal."""
+"""Open each subject's recordings as preprocess will: headers and tables, no signal."""
 
 from pathlib import Path
 
