@@ -14,6 +14,8 @@ USAGE = """\
 neurodecode run experiment=demo                  simulated study, to pictures and a report
 neurodecode run experiment=retrieval recipe.root=DIR recipe.task=NAME
                                                  your own BIDS folder: which picture was seen
+neurodecode run experiment=retrieval_meeg recipe=bids_meg recipe.root=DIR
+                                                 the same of EEG (the default), MEG, iEEG
 neurodecode run experiment=folder recipe.root=DIR
                                                  responses.npy, trials.tsv and pictures, as they are
 neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
@@ -294,13 +296,13 @@ def _composed(overrides, action):
 
 
 def replacing(overrides):
-    """Let a pattern of entities replace the one there; Hydra would merge them."""
+    """Let a pattern of entities replace the one there, or null; Hydra would merge them."""
     whole = lambda key, value: key in PATTERNS and value.startswith("{")
     parts = [(o, *o.partition("=")[::2]) for o in overrides]
     return [
         word
         for o, key, value in parts
-        for word in ((f"~{key}", f"+{key}={value}") if whole(key, value) else (o,))
+        for word in ((f"{key}=null", o) if whole(key, value) else (o,))
     ]
 
 

@@ -188,6 +188,10 @@ def test_a_pattern_given_on_the_command_line_replaces_the_one_there():
     assert recipe["mask"] == {}  # Hydra would merge it with the mask's pattern in the file
     assert recipe["bold_entities"] == {"space": "T1w", "desc": "preproc"}
     assert recipe["confounds"] == {"suffix": "timeseries", "desc": "confounds"}
+    eeg = cli.composed(
+        ["name=eeg", "recipe=bids_eeg", "recipe.mask={}", "recipe.confounds={desc: own}"]
+    )
+    assert eeg["recipe"]["mask"] == {} and eeg["recipe"]["confounds"] == {"desc": "own"}
 
 
 @pytest.mark.slow

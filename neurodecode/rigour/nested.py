@@ -2,6 +2,8 @@
 
 import numpy as np
 
+FEWEST_RUNS = 3  # one is held out, two must remain to choose by
+
 
 def nested_scores(score, labels, runs):
     """Score every row by a pipeline that was chosen without its run.
@@ -30,8 +32,8 @@ def nested_scores(score, labels, runs):
     """
     runs = np.asarray(runs)
     names = list(dict.fromkeys(runs))
-    if len(names) < 3:
-        raise ValueError(f"nested folds need 3 runs, there are {len(names)}: {names}")
+    if len(names) < FEWEST_RUNS:
+        raise ValueError(f"nested folds need {FEWEST_RUNS} runs, there are {len(names)}: {names}")
     scores, chosen = None, {}
     for name in names:
         train, test = np.flatnonzero(runs != name), np.flatnonzero(runs == name)

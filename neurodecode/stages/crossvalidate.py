@@ -36,7 +36,7 @@ MODEL, RANDOM, NUISANCE = "model", "random_vectors", "nuisance"
 ABOUT = {
     MODEL: "Brain to the text embeddings of the category names; the nearest name wins.",
     RANDOM: "The same decoder towards random vectors: what the names have to say is gone.",
-    NUISANCE: "The same decoder from head motion, mean signal and position in the run.",
+    NUISANCE: "The same decoder from movement, mean signal or amplitude, and position in the run.",
 }
 
 
@@ -61,6 +61,7 @@ class CrossvalidateConfig:
             raise ValueError(f"scalings {unknown} are not among {', '.join(SCALINGS)}")
 
 
+FEWEST = 4  # categories: two are also held out at a time, and two must be left to train on
 READS = ("index", "embed", "split", "preprocess")
 
 
@@ -154,10 +155,10 @@ def _score_given(decoder, prepared, embeddings, labels, train, test):
 def _classes(inputs):
     """The categories and the embeddings of their names, in one order."""
     classes = inputs.table("embed", "stimuli.tsv")["stimulus_id"].tolist()
-    if len(classes) < 4:
+    if len(classes) < FEWEST:
         raise ValueError(
-            f"the study has the categories {', '.join(classes)}: crossvalidate needs 4 or more, "
-            "since it also holds out two and trains on the others; choose a finer column in "
+            f"the study has the categories {', '.join(classes)}: crossvalidate needs {FEWEST} or "
+            "more, since it also holds out two and trains on the others; choose a finer column in "
             "recipe.label_column"
         )
     if "text.npy" not in inputs.files("embed"):
@@ -168,12 +169,16 @@ def _classes(inputs):
 
 
 def _prepared(config, inputs, subject, responses, runs):
-    """Every way to prepare the responses: masks x scalings x numbers of channels."""
+    """Every way to prepare the responses: masks x scalings x numbers of channels.
+
+    Where responses have a time axis, each channel at each time is a channel of its own.
+    """
     masks = _masks(config, inputs, subject, responses.shape[1])
     ways = []
     for mask, channels in masks.items():
+        flat = np.asarray(responses[:, channels], dtype=float).reshape(len(responses), -1)
         for scaling in config.scalings:
-            scaled = SCALINGS[scaling](np.asarray(responses[:, channels], dtype=float), runs)
+            scaled = SCALINGS[scaling](flat, runs)
             for n in config.n_channels:
                 if n is None or n < scaled.shape[1]:
                     kept = "all" if n is None else f"{n} best"

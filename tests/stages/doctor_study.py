@@ -45,8 +45,8 @@ def recipe_of(command):
     return composed(words[2:])["recipe"]
 
 
-def write_meeg(root, kind="eeg", subjects=("sub-01", "sub-02"), n_runs=2, channels=("Fz", "Cz")):
-    """Write a study of two categories in BIDS whose signal files are empty: facts in sidecars."""
+def write_meeg(root, kind="eeg", subjects=("sub-01", "sub-02"), n_runs=3, channels=("Fz", "Cz")):
+    """Write a study of four categories in BIDS whose signal files are empty: facts in sidecars."""
     suffix = {"eeg": ".edf", "ieeg": ".edf", "meg": ".fif"}[kind]
     write_json(root / "dataset_description.json", {"Name": "small", "BIDSVersion": "1.10.0"})
     sidecar = {"TaskName": "look", "SamplingFrequency": 250, "RecordingDuration": 60.0}
@@ -59,6 +59,6 @@ def write_meeg(root, kind="eeg", subjects=("sub-01", "sub-02"), n_runs=2, channe
             write_tsv(place / f"{stem}_channels.tsv", names)
             (place / f"{stem}_{kind}{suffix}").touch()
             onsets = [2.0 + 3 * i for i in range(12)]
-            labels = ["face", "house", "tree"] * 4
+            labels = ["face", "house", "tree", "dog"] * 3
             columns = {"onset": onsets, "duration": 0.5, "trial_type": labels, "value": "7"}
             write_tsv(place / f"{stem}_events.tsv", columns)

@@ -210,6 +210,17 @@ def test_an_unknown_mask_or_scaling_lists_the_known_ones(tmp_path, store, artifa
         crossvalidated(made, store, artifact, n_channels=[100])
 
 
+def test_responses_with_a_time_axis_are_read_as_more_channels(tmp_path, artifact):
+    made = folders(tmp_path, regions=False)
+    flat = crossvalidated(made, Store(tmp_path / "a"), artifact, n_refits=0)
+    for subject in ("sub-01", "sub-02"):
+        path = made[subject] / "responses.npy"
+        values = np.load(path)
+        np.save(path, values.reshape(len(values), -1, 2))
+    deep = crossvalidated(made, Store(tmp_path / "b"), artifact, n_refits=0)
+    assert deep.path("figures.json").read_bytes() == flat.path("figures.json").read_bytes()
+
+
 def test_names_without_text_embeddings_are_refused(tmp_path, store, artifact):
     made = folders(tmp_path, subjects=("sub-01",))
     (made["embed"] / "text.npy").unlink()

@@ -120,7 +120,7 @@ FAULTS = {
     "a truncated run": (lambda r: cut(signal(r)), "error truncated .*run-01_bold.nii.gz ends"),
     "a run that is no NIfTI": (
         lambda r: signal(r).write_bytes(b"hello" * 200),
-        "error header .*run-01_bold.nii.gz is not a readable NIfTI",
+        "error header .*run-01_bold.nii.gz is no readable NIfTI",
     ),
     "TR in header and sidecar": (
         lambda r: write_json(r / "task-scenes_bold.json", {"RepetitionTime": 1.5}),
@@ -205,39 +205,47 @@ def test_a_healthy_study_is_told_as_it_is_and_its_command_runs(tmp_path, store):
     assert len(read_table(made.path("trials.tsv"))) == 48
 
 
+def write_categories(root, labels_of, n_runs=3):
+    """Write a study whose runs show categories: the labels of each run, by its number."""
+    write_study(root, n_runs=n_runs)
+    for number, path in enumerate(sorted(root.rglob("*_events.tsv"))):
+        labels = labels_of(number)
+        onsets = 5.0 + 12 * np.arange(len(labels))
+        write_tsv(path, {"onset": onsets, "duration": 1.0, "trial_type": labels})
+    return examined(root)
+
+
 def test_categories_in_blocks_give_a_command_of_their_own(tmp_path, store):
-    write_study(tmp_path, n_runs=2)
+    write_study(tmp_path, n_runs=3)
     for path in tmp_path.rglob("*_events.tsv"):
         onsets = [6.0 + 32 * b + 2 * i for b in range(5) for i in range(6)]
-        labels = np.repeat(["face", "house", "cat", "house", "face"], 6)
+        labels = np.repeat(["face", "house", "cat", "shoe", "face"], 6)
         write_tsv(path, {"onset": onsets, "duration": 0.5, "trial_type": labels})
     found = examined(tmp_path)
     (command,) = found.commands
     assert command.words["experiment"] == "categories" and found.code == 0
     assert command.words["recipe.merge_gap_s"] == pytest.approx(1.5, abs=0.11)
     made = run_stage(index.run, {"recipe": recipe_of(as_command(command.words))}, {}, store)
-    assert len(read_table(made.path("trials.tsv"))) == 2 * 2 * 5
+    assert len(read_table(made.path("trials.tsv"))) == 2 * 3 * 5
 
 
 def test_a_class_missing_in_a_run_is_left_out_of_the_command(tmp_path):
-    write_study(tmp_path, n_runs=3)
-    for number, path in enumerate(sorted(tmp_path.rglob("*_events.tsv"))):
-        labels = ["face", "house", "cat" if number else "face"] * 4
-        onsets = [5.0 + 12 * i for i in range(12)]
-        write_tsv(path, {"onset": onsets, "duration": 1.0, "trial_type": labels})
-    found = examined(tmp_path)
+    labels = lambda number: ["face", "house", "shoe", "tree", "cat" if number else "face"] * 2
+    found = write_categories(tmp_path, labels)
     assert any("class 'cat' is missing in sub-01 run-01" in f for f in findings(found, "warning"))
     assert "cat" in found.commands[0].words["recipe.ignore"] and found.code == 0
 
 
-def test_one_run_cannot_be_split_by_run(tmp_path):
-    write_study(tmp_path, n_runs=1)
-    for path in tmp_path.rglob("*_events.tsv"):
-        onsets = [5.0 + 12 * i for i in range(12)]
-        labels = ["face", "house"] * 6
-        write_tsv(path, {"onset": onsets, "duration": 1.0, "trial_type": labels})
-    found = examined(tmp_path)
-    assert any("only one run in sub-01, sub-02" in f for f in findings(found, "error"))
+@pytest.mark.parametrize(
+    ("labels", "n_runs", "told"),
+    [
+        (["face", "house", "shoe", "tree"], 2, "few runs fewer than 3 runs in sub-01, sub-02"),
+        (["face", "house", "shoe"], 3, r"class 3 categories \(face, house, shoe\), and 4 are ne"),
+    ],
+)
+def test_too_few_runs_or_categories_can_be_listed_only(tmp_path, labels, n_runs, told):
+    found = write_categories(tmp_path, lambda number: labels * 3, n_runs)
+    assert any(re.search(told, f) for f in findings(found, "error")), findings(found)
     assert found.code == 2 and found.commands[0].words["stages"] == ["index"]
 
 
@@ -403,10 +411,10 @@ def test_subjects_without_derivatives_are_named(prepared):
 
 
 def test_a_second_question_that_cannot_be_asked_says_why(tmp_path):
-    write_study(tmp_path, n_runs=2)
+    write_study(tmp_path, n_runs=3)
     (tmp_path / "stimuli" / "stimuli.tsv").unlink()
     for path in tmp_path.rglob("*_events.tsv"):
-        edit(path, lambda t: t.assign(trial_type=["face", "house"] * 4))
+        edit(path, lambda t: t.assign(trial_type=["face", "house", "tree", "cat"] * 2))
     for path in tmp_path.glob("stimuli/p0[0-4]*"):
         path.unlink()
     found = examined(tmp_path)

@@ -7,7 +7,14 @@ from neurodecode.stages.doctor import columns as tables
 FEWEST_PICTURES = 10  # fewer different pictures are categories
 PICTURE, CATEGORY = "which picture was seen", "which category was seen"
 IGNORED = ["n/a", "rest", "blank", "fixation"]  # as in conf/recipe/bids.yaml
-NO_CONFOUNDS = {"recipe.confounds": {}, "preprocess.method.confounds": []}
+EXPERIMENTS = {  # of a modality: for pictures, and for categories
+    "func": ({"experiment": "retrieval"}, {"experiment": "categories"}),
+    "meeg": (
+        {"experiment": "retrieval_meeg"},
+        {"experiment": "categories", "preprocess": "epochs"},
+    ),
+}
+NO_CONFOUNDS = {"recipe.confounds": None, "preprocess.method.confounds": []}
 
 
 def words_of_recording(recording, root, derivatives, several_tasks):
@@ -23,8 +30,7 @@ def words_of_recording(recording, root, derivatives, several_tasks):
         words["recipe.task"] = recording.task
     if recording.datatype == "func":
         return words | _words_of_derivatives(recording, root, derivatives)
-    kind = {"recipe": f"bids_{recording.datatype}"}
-    return kind | words | {"recipe.mask": {}, "recipe.confounds": {}, "preprocess": "epochs"}
+    return {"recipe": f"bids_{recording.datatype}"} | words
 
 
 def _words_of_derivatives(recording, root, derivatives):
@@ -39,9 +45,9 @@ def _words_of_derivatives(recording, root, derivatives):
             place = derived.folder.relative_to(root) if inside else derived.folder.absolute()
             words = {"recipe.derivatives": str(place)}
             words |= {"recipe.bold_entities": spaces[0]} if spaces else {}
-            words |= {} if masks else {"recipe.mask": {}}
+            words |= {} if masks else {"recipe.mask": None}
             return words | ({} if confounds else NO_CONFOUNDS)
-    return {"recipe.mask": {}} | NO_CONFOUNDS
+    return {"recipe.mask": None} | NO_CONFOUNDS
 
 
 def _belonging(derived, signals_, suffix, desc):
@@ -64,23 +70,26 @@ def guess_columns(read, root):
 
 def questions_of(read, paths, root, words, pictures, labels):
     """List what may be asked: ``(about, words)``, the likelier first."""
+    picture, category = EXPERIMENTS["meeg" if "recipe" in words else "func"]
     has_table = (Path(root) / "stimuli" / "stimuli.tsv").is_file()
     asked = []
     if pictures:
-        asked.append((PICTURE, _picture_words(read, words, pictures[0], labels, has_table)))
+        asked.append(
+            (PICTURE, _picture_words(read, picture | words, pictures[0], labels, has_table))
+        )
     if labels:
-        asked.append((CATEGORY, _label_words(words, labels[0], paths)))
+        asked.append((CATEGORY, _label_words(category | words, labels[0], paths)))
     if pictures and labels and len(read.shown(pictures[0])) < FEWEST_PICTURES:
         asked.reverse()
     return asked
 
 
 def _picture_words(read, words, column, labels, has_table):
-    asked = {"experiment": "retrieval"} | words
+    asked = dict(words)
     if column != "stim_file":
         asked["recipe.stim_column"] = column
     if not has_table:
-        asked["recipe.stimulus_table"] = ""
+        asked["recipe.stimulus_table"] = None
     never = tables.never_labelled(read, column, labels[0]) if labels else []
     if never:
         asked["recipe.ignore"] = [*IGNORED, *never]
@@ -88,7 +97,7 @@ def _picture_words(read, words, column, labels, has_table):
 
 
 def _label_words(words, column, paths):
-    asked = {"experiment": "categories"} | words
+    asked = dict(words)
     if column != "trial_type":
         asked["recipe.label_column"] = column
     gap_s = tables.block_gap_s(paths, column)

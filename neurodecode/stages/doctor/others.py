@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from neurodecode.data.bids import parse_name
+from neurodecode.data.stimuli import TABLES
 from neurodecode.stages.doctor import Command, Examination, Section
 from neurodecode.stages.doctor import columns as tables
 from neurodecode.stages.doctor.advice import CATEGORY, PICTURE
@@ -15,10 +16,9 @@ from neurodecode.stages.doctor.recordings import size_on_disk
 from neurodecode.stages.doctor.text import bytes_told
 from neurodecode.stages.doctor.walk import below
 
-STIMULUS_TABLES = ("stimuli/stimuli.tsv", "stimuli.tsv")
 EXPERIMENTS = {  # by kind: for pictures, for categories, and what both need
     "folder": ("folder", "folder_categories", {}),
-    "epochs": ("retrieval", "categories", {"recipe": "epochs", "preprocess": "epochs_files"}),
+    "epochs": ("retrieval_meeg", "categories", {"recipe": "epochs", "preprocess": "epochs_files"}),
 }
 KNOWN_KINDS = (
     "neurodecode reads a BIDS data set (sub-*/…), fMRIPrep's output beside one, a folder with "
@@ -200,13 +200,14 @@ def _of_one_kind(path, kind, compose, rows, findings, read):
     labels = tables.label_columns(read, pictures)
     retrieval, categories, words = EXPERIMENTS[kind]
     words = words | {"recipe.root": str(path)}
-    table = next((t for t in STIMULUS_TABLES if (path / t).is_file()), "")
+    has_table = any((path / name).is_file() for name in TABLES)
     asked = []
     if pictures:
         own = {"experiment": retrieval} | words
         own |= {} if pictures[0] == "stim_file" else {"recipe.stim_column": pictures[0]}
-        asked.append((PICTURE, own | {"recipe.stimulus_table": table}))
-        findings += [] if table else check_pictures(path, read.shown(pictures[0]))
+        own |= {"recipe.stimulus_table": None} if has_table and kind == "epochs" else {}
+        asked.append((PICTURE, own))
+        findings += [] if has_table else check_pictures(path, read.shown(pictures[0]))
     if labels:
         own = {} if labels[0] == "trial_type" else {"recipe.label_column": labels[0]}
         asked.append((CATEGORY, {"experiment": categories} | words | own))

@@ -10,7 +10,9 @@ from neurodecode.core.build import build
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.seeds import child_rng
 from neurodecode.data.recipe import Recipe
+from neurodecode.data.stimuli import with_table
 from neurodecode.stages.doctor.findings import Finding, error, note, warning
+from neurodecode.stages.doctor.opening import open_as_preprocess
 from neurodecode.stages.doctor.walk import Walked, apart, walk
 from neurodecode.stages.doctor.words import as_overrides
 
@@ -71,7 +73,7 @@ def ask(about, words, compose, root, before=None):
     """
     try:
         config = compose(words)
-        recipe = dataclass_from(config["recipe"], Recipe, "recipe")
+        recipe = with_table(dataclass_from(config["recipe"], Recipe, "recipe"), root)
     except Exception as stopped:  # what this version has not, Hydra says in many ways
         return Question(about, words, findings=(error("configuration", str(stopped)),))
     walked = walk(recipe, root, before)
@@ -80,7 +82,8 @@ def ask(about, words, compose, root, before=None):
     try_split = _each_run if "EachRunInTurn" in str(config["split"]["rule"]) else _by_stimulus
     more, sides, findings = try_split(config, recipe, walked)
     cut, stopped = _epochs(config["preprocess"]["method"], walked)
-    more, findings = more | cut, [*findings, *stopped]
+    opened = open_as_preprocess(config["preprocess"]["method"], recipe, root, walked)
+    more, findings = more | cut, [*findings, *stopped, *opened]
     if more:
         config = compose(words | more)
     return Question(about, words | more, config, walked, sides, tuple(findings))
@@ -101,30 +104,35 @@ def _by_stimulus(config, recipe, walked):
 
 
 def _each_run(config, recipe, walked):
-    """Leave out what cannot be cross-validated: subjects of one run, classes that a run lacks."""
+    """Leave out what cannot be cross-validated: subjects of few runs, classes that a run lacks."""
+    from neurodecode.rigour.nested import FEWEST_RUNS
+    from neurodecode.stages.crossvalidate import FEWEST
+
     trials, stimuli, findings, more = walked.trials, walked.stimuli, [], {}
     n_runs = trials.groupby("subject")["run"].nunique()
-    single = sorted(n_runs.index[n_runs < 2])
-    if len(single) == len(n_runs):
-        do = "each run is tested in its turn: a subject needs two or more"
-        what = f"only one run in {_some(single)}: no split by run is possible"
-        return {}, {}, [error("one run", what, do)]
-    if single:
-        more["subjects"] = sorted(set(n_runs.index) - set(single))
-        what = f"only one run in {_some(single)}: left out, since no split by run is possible"
-        findings.append(warning("one run", what, "record more, or leave them out as below"))
-        trials = trials[~trials["subject"].isin(single)]
+    few = sorted(n_runs.index[n_runs < FEWEST_RUNS])
+    what = f"fewer than {FEWEST_RUNS} runs in {_some(few)}"
+    if len(few) == len(n_runs):
+        do = "categories are told run by run: one is tested, and two must be left to choose by"
+        return {}, {}, [error("few runs", what, do)]
+    if few:
+        more["subjects"] = sorted(set(n_runs.index) - set(few))
+        do = "left out below, since no split by run is possible; record more"
+        findings.append(warning("few runs", what, do))
+        trials = trials[~trials["subject"].isin(few)]
     lacking = _classes_lacking_somewhere(trials)
+    left = sorted(set(trials["stimulus_id"]) - set(lacking))
+    enough = len(left) >= FEWEST
+    for name, runs in lacking.items():
+        what = f"the class {name!r} is missing in {_some(runs)}"
+        do = "it is left out below: each run is tested in its turn and needs every class"
+        findings.append(warning("class", what, do if enough else ""))
+    if not enough:
+        every = " in every run" if lacking else ""
+        what = f"{len(left)} categories{every} ({_some(left)}), and {FEWEST} are needed"
+        do = "choose a finer column (recipe.label_column): two at a time are also held out unseen"
+        return {}, {}, [*findings, error("class", what, do)]
     if lacking:
-        left = sorted(set(trials["stimulus_id"]) - set(lacking))
-        for name, runs in lacking.items():
-            what = f"the class {name!r} is missing in {_some(runs)}"
-            do = "it is left out below: each run is tested in its turn and needs every class"
-            findings.append(warning("class", what, do if len(left) > 1 else ""))
-        if len(left) < 2:
-            what = f"of {len(left) + len(lacking)} classes only {len(left)} occur in every run"
-            do = "choose another column (recipe.label_column), or leave out the poorer runs"
-            return {}, {}, [*findings, error("class", what, do)]
         more["recipe.ignore"] = [*recipe.ignore, *lacking]
         trials = trials[~trials["stimulus_id"].isin(list(lacking))]
     sides, stopped = _split(config, {}, trials, stimuli)

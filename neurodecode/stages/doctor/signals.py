@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 from neurodecode.data.readers import format_of
+from neurodecode.data.readers.meeg import DATA_BESIDE
 from neurodecode.stages.doctor.findings import error, note, warning
 from neurodecode.stages.doctor.text import bytes_told
 from neurodecode.stages.doctor.walk import NOT_YOURS
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 VOLUMES = (".nii.gz", ".nii", ".dtseries.nii", ".func.gii")
-SAMPLES_BESIDE = {".vhdr": (".eeg", ".dat"), ".set": (".fdt",)}  # where the header names them
+SAMPLES_INSIDE = (".fif", ".edf", ".bdf", ".set")
 LEAST_BYTES = 2048  # example data sets write a few samples in place of a recording
 ISIZE = 1 << 32  # gzip counts the bytes it holds modulo this
 FETCH = "fetch the signals, for instance by `datalad get .` in the data set"
@@ -50,27 +51,38 @@ def is_empty(run, facts):
     if format_of(path) in VOLUMES:
         return facts.get("n_volumes") == 0 if facts else not path.stat().st_size
     if path.is_dir():
-        files = [p for p in path.glob("*.meg4") if p.exists()]  # else a link that leads nowhere
+        samples = [p for p in path.glob("*.meg4") if p.exists()]  # else a link that leads nowhere
     else:
-        beside = [path.with_suffix(end) for end in SAMPLES_BESIDE.get(path.suffix, ())]
-        files = [p for p in beside if p.is_file()] or [path]
-    return sum(p.stat().st_size for p in files) < LEAST_BYTES
+        beside = [path.with_suffix(end) for end in DATA_BESIDE.get(path.suffix, ())]
+        samples = [p for p in beside if p.is_file()] or [path]
+    n_bytes = sum(p.stat().st_size for p in samples)
+    holds_samples = samples != [path] or path.suffix in SAMPLES_INSIDE
+    return n_bytes < (LEAST_BYTES if holds_samples else 1)
 
 
-def check_channels(runs):
+def check_channels(runs, facts):
     """Compare the channels of the runs of each subject, and of the subjects, by channels.tsv.
+
+    Where there are recordings, `neurodecode.stages.doctor.opening` compares what they hold.
+
+    Parameters
+    ----------
+    runs : list of neurodecode.data.layouts.base.Run
+    facts : list of dict
 
     Returns
     -------
     findings : list of Finding
     """
     found, first_of = [], {}
-    for run in (r for r in runs if "channels" in r.others):
+    for run, fact in zip(runs, facts, strict=True):
+        if "channels" not in run.others:
+            continue
         mine = set(_column(run.others["channels"], "name"))
         first, other = first_of.setdefault(run.subject, (run, mine))
-        if mine != other:
-            what = f"{_difference(mine - other, other - mine)} than {first.subject} {first.run}"
-            do = "leave the run out, or keep to the channels common to all runs"
+        if mine != other and is_empty(run, fact):
+            what = f"{_difference(mine - other, other - mine)}, unlike {first.subject} {first.run}"
+            do = "name the channels they share in preprocess.method.picks, or leave the run out"
             found.append(error("channels", what, do, run.others["channels"]))
     sets = {frozenset(channels) for _, channels in first_of.values()}
     if len(sets) > 1:
@@ -262,4 +274,4 @@ def _standard_names():
 def _difference(more, fewer):
     some = lambda names: ", ".join(sorted(names)[:4]) + (" …" if len(names) > 4 else "")
     parts = [f"lacks {some(fewer)}"] if fewer else []
-    return " and ".join([*parts, f"has {some(more)} more"] if more else parts) + ", other"
+    return " and ".join([*parts, f"has {some(more)}"] if more else parts)

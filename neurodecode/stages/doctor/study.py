@@ -79,7 +79,8 @@ def _finish(made, recording, root, read):
     for run, fact in zip(walked.runs, walked.facts, strict=True):
         check = lambda: signals.check_run(run, fact)  # noqa: B023
         own += attempt("signal", run.signal, check) or []
-    own += signals.check_channels(walked.runs) + signals.check_positions(walked.runs)
+    own += signals.check_channels(walked.runs, walked.facts)
+    own += signals.check_positions(walked.runs)
     if not first.config["recipe"]["label_column"]:
         own += _pictures(read, first.config["recipe"], root, walked)
     own = [replace(f, where=below(root, f.where)) for f in own]
