@@ -35,7 +35,8 @@ def explained(error, folder, memory="full"):
     """
     if isinstance(error, UserError | DamagedArtifact):
         return None
-    if type(error).__name__ == "OutOfMemoryError" and "torch" in sys.modules:
+    # a GPU without room for the first byte raises another error than a full one
+    if "torch" in sys.modules and re.search(r"CUDA.*out of memory", str(error)):
         return OutOfResources(_gpu(error, memory))
     if isinstance(error, MemoryError):
         return OutOfResources(
@@ -75,13 +76,15 @@ def fitting_preset(needed_bytes, total_bytes, memory="full"):
 
 
 def _gpu(error, memory):
-    import torch
-
-    total = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
-    held = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
+    total, others, held = _gpu_memory()
     needed = held + _asked(str(error))
-    total = total or held or needed
-    preset, takes = fitting_preset(needed, total, memory)
+    if others > total / 2:
+        return (
+            f"the GPU ran out of memory: other processes hold {others / GIB:.1f} of its "
+            f"{total / GIB:.1f} GiB; choose another by CUDA_VISIBLE_DEVICES, wait, or give "
+            "device=cpu. Finished stages are kept"
+        )
+    preset, takes = fitting_preset(needed, total - others, memory)
     way_out = (
         f"run again with memory={preset}, which should take about {takes / GIB:.1f} GiB"
         if preset
@@ -91,6 +94,17 @@ def _gpu(error, memory):
         f"the GPU ran out of memory: about {needed / GIB:.1f} GiB were needed with "
         f"memory={memory}, it has {total / GIB:.1f} GiB; {way_out}. Finished stages are kept"
     )
+
+
+def _gpu_memory():
+    """Bytes of the GPU, those that other processes hold, and the most that this one held."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0, 0, 0
+    free, total = torch.cuda.mem_get_info()
+    others = max(total - free - torch.cuda.memory_reserved(), 0)
+    return total, others, torch.cuda.max_memory_reserved()
 
 
 def _asked(text):

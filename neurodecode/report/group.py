@@ -134,6 +134,7 @@ def group_page(study):
         notices=study.problems,
         headline=verdict(study),
         unit=study.unit,
+        coverage=f"{100 * study.level:g} %",
         sections=[(section, html) for section, html in drawn if html],
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         n_panes=1,

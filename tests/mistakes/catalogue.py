@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -84,8 +83,8 @@ typed("quotes forgotten", "recipe.mask={a", says=("quotes",))
 typed("an unknown stage", "stages=[index,trian]", says=("no stage 'trian'",))
 typed(
     "a `_target_` that is not there",
-    "train.model._target_=mylab.nets.Mine",
-    says=("train.model", "cannot find 'mylab.nets.Mine'"),
+    "train.model._target_=nosuchlab.nets.Mine",
+    says=("train.model", "cannot find 'nosuchlab.nets.Mine'"),
 )
 typed("a subject that does not exist", "subjects=[sub-09]", says=("sub-09", "sub-01"))
 typed(
@@ -450,22 +449,29 @@ def read_only_disk(folder):
 
 
 @contextmanager
-def small_gpu(folder):
-    """A GPU of 8 GiB on which embedding pictures asks for 10."""
+def small_gpu(folder, free_gib=6, message="Tried to allocate 10.00 GiB. GPU 0 has …"):
+    """A GPU of 8 GiB, 2 of them ours, on which embedding pictures asks for 10 more."""
     import torch
 
     from neurodecode.stages import embed
 
-    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 10.00 GiB. GPU 0 has …")
-    about = SimpleNamespace(total_memory=8 << 30)
+    error = torch.OutOfMemoryError(f"CUDA out of memory. {message}")
     with ExitStack() as stack:
         for target, name, fake in (
             (embed, "embed_pictures", mock.Mock(side_effect=error)),
             (torch.cuda, "is_available", lambda: True),
-            (torch.cuda, "get_device_properties", lambda device: about),
+            (torch.cuda, "mem_get_info", lambda: (free_gib << 30, 8 << 30)),
+            (torch.cuda, "memory_reserved", lambda: 2 << 30),
             (torch.cuda, "max_memory_reserved", lambda: 2 << 30),
         ):
             stack.enter_context(mock.patch.object(target, name, fake))
+        yield
+
+
+@contextmanager
+def busy_gpu(folder):
+    """A GPU of 8 GiB that other processes fill."""
+    with small_gpu(folder, 0, "CUDA error: out of memory"):
         yield
 
 
@@ -489,4 +495,11 @@ def closed_run(folder):
 
 @mistake(MACHINE, "too little memory on the GPU", "memory=half", "12.0 GiB", within=small_gpu)
 def full_gpu(folder):
+    return bold(folder, "stages=[index,embed]", "embed=shipped_clip")
+
+
+@mistake(
+    MACHINE, "a GPU that others fill", "other processes hold 6.0 of its 8.0 GiB", within=busy_gpu
+)
+def shared_gpu(folder):
     return bold(folder, "stages=[index,embed]", "embed=shipped_clip")

@@ -206,7 +206,7 @@ def test_tokens_of_the_model_are_closer_to_the_truth_than_without_a_brain(
         c: np.square(np.load(folder / c / "tokens.npy") - truth).mean()
         for c in ("model", "ridge", "shuffled", "prior_only")
     }
-    assert max(error["model"], error["ridge"]) < 0.7 * min(error["shuffled"], error["prior_only"])
+    assert max(error["model"], error["ridge"]) < 0.8 * min(error["shuffled"], error["prior_only"])
     assert abs(np.load(folder / "prior_only" / "tokens.npy").mean() - truth.mean()) < 1.0
 
 
