@@ -13,6 +13,9 @@ from neurodecode.report.words import (
 )
 
 
+ROUNDING = 1e-9  # a mean of ones and zeros that cancel is 0 but for the last bits
+
+
 def headline(inputs, metric=""):
     """Say in one or two sentences whether the decoder reads the brain, and how it stands to ridge.
 
@@ -58,8 +61,9 @@ def with_wins(compared, metrics):
     """Add to each comparison who wins: "a", "b", or "" where the interval holds zero."""
     better = dict(zip(metrics["metric"], metrics["better"], strict=True))
     sign = compared["metric"].map(lambda m: -1 if better.get(m) == "lower" else 1)
-    a_wins = (compared["lo"] > 0) & (sign > 0) | (compared["hi"] < 0) & (sign < 0)
-    b_wins = (compared["lo"] > 0) & (sign < 0) | (compared["hi"] < 0) & (sign > 0)
+    above, below = compared["lo"] > ROUNDING, compared["hi"] < -ROUNDING
+    a_wins = above & (sign > 0) | below & (sign < 0)
+    b_wins = above & (sign < 0) | below & (sign > 0)
     winner = a_wins.map({True: "a", False: ""}).where(~b_wins, "b")
     return compared.assign(winner=winner)
 

@@ -110,3 +110,12 @@ def test_every_other_metric_on_which_ridge_wins_is_named(metrics, said):
     more = [scores.assign(metric=name) for name in metrics]
     found.tables["metrics.tsv"] = pd.concat([scores, *more])
     assert headline(found)["elsewhere"] == said
+
+
+def test_an_interval_that_ends_at_zero_but_for_the_last_bits_holds_it():
+    ends = {("all", "ridge"): (0.06, 4e-17, 0.11), ("all", "shuffled"): (-0.06, -0.11, -4e-17)}
+    view = Scores(ends)
+    won = with_wins(
+        view.table("evaluate", "comparisons.tsv"), view.table("evaluate", "metrics.tsv")
+    )
+    assert won["winner"].tolist() == ["", ""]
