@@ -12,7 +12,6 @@ from neurodecode.report.words import (
     signed,
 )
 
-
 ROUNDING = 1e-9  # a mean of ones and zeros that cancel is 0 but for the last bits
 
 
