@@ -37,8 +37,8 @@ def given(tmp_path, monkeypatch):
                 handed["ran"] = True
 
         monkeypatch.setattr(runner, "Pipeline", Pipeline)
-        monkeypatch.setattr(cli, "limit_threads", lambda n: handed.update(limit=n))
-        monkeypatch.setattr(cli, "resolve_device", lambda asked: found)
+        monkeypatch.setattr(cli.machine, "limit_threads", lambda n: handed.update(limit=n))
+        monkeypatch.setattr(cli.machine, "resolve_device", lambda asked: found)
         cli.run_composed(CONFIG | {"store": str(tmp_path / "store")} | changes, tmp_path)
         return handed
 
@@ -121,7 +121,7 @@ def test_every_example_of_the_help_composes():
 def neurodecode(*words, cwd):
     code = "import sys; from neurodecode.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *words]
-    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
