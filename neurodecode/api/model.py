@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from neurodecode.align.apply import Fitted, transform
-from neurodecode.core.build import build
+from neurodecode.core.build import build, targets
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import UserError
+from neurodecode.core.fingerprint import fingerprint, moved
 from neurodecode.core.progress import log
+from neurodecode.core.stage import load_stage
 from neurodecode.core.views import View
 from neurodecode.stages import predict, reconstruct
 from neurodecode.stages.align import load_fitted
@@ -170,10 +172,30 @@ def load_model(run, device="cpu"):
     inputs = run.view()
     trained = inputs.tensors("train", "weights.safetensors")
     made = inputs.json("train", "config.json")
-    for name in (n for n, digest in made["code"].items() if code_digest(made[n]) != digest):
+    for name in changed_code(inputs, run.config, made):
         log.warning("%s: its code changed since it was trained: run again to be sure", name)
     networks = predict.networks(made, trained, device)
     return TrainedModel(inputs, load_fitted(inputs), trained, made["sizes"], *networks, device)
+
+
+def changed_code(inputs, config, made):
+    """Name what recordings pass on their way to the network whose code is no longer the run's.
+
+    Parameters
+    ----------
+    inputs : View
+    config : dict
+        Of the run, one node per stage.
+    made : dict
+        What `train` made: nodes by name, and ``code``, the digest of each one's code.
+    """
+    aligned = inputs.json("align", "aligner.json")
+    digests = [(n, part[n], d) for part in (aligned, made) for n, d in part["code"].items()]
+    changed = [name for name, node, digest in digests if code_digest(node) != digest]
+    first = inputs.members("preprocess")[0]
+    before = inputs.manifest("preprocess", first)["code"]
+    now = fingerprint(load_stage("preprocess").module, targets(config.get("preprocess")))
+    return ["preprocess", *changed] if before and moved(before, now) else changed
 
 
 def check_unit(aligned, subject):

@@ -130,7 +130,16 @@ def test_a_network_whose_code_changed_is_told_of(small, trials, decoder, monkeyp
     monkeypatch.setattr("neurodecode.api.model.code_digest", lambda node: "other")
     same = neurodecode.load(small.run, subject="sub-01")
     assert "model: its code changed since it was trained" in caplog.text
+    assert "preprocess: its code" not in caplog.text
     assert np.array_equal(same.predict(trials), decoder.predict(trials))
+
+
+def test_changed_code_of_what_recordings_pass_is_told_of_too(small, monkeypatch, caplog):
+    neurodecode.load(small.run, subject="sub-01")
+    assert "its code changed" not in caplog.text
+    monkeypatch.setattr("neurodecode.api.model.fingerprint", lambda *_: {"other": "code"})
+    neurodecode.load(small.run, subject="sub-01")
+    assert "preprocess: its code changed since it was trained" in caplog.text
 
 
 def test_a_run_without_a_generator_says_so(small, trials):
