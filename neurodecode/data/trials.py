@@ -54,8 +54,8 @@ def read_events(path, recipe: Recipe, run_s=None):
         )
     free = table.drop(columns=["onset", "duration", column])
     events = free.assign(
-        onset_s=_seconds(path, table, "onset"),
-        duration_s=np.nan_to_num(_seconds(path, table, "duration")),
+        onset_s=seconds(path, table, "onset"),
+        duration_s=np.nan_to_num(seconds(path, table, "duration")),
         shown=table[column],
         **({column: table[column]} if recipe.label_column else {}),
     )
@@ -112,7 +112,7 @@ def _read_text(path):
 def _read_onsets(path, table, run_s):
     """Take every event for a trial: nobody says what was shown."""
     _check_columns(path, table)
-    times = {f"{part}_s": _seconds(path, table, part) for part in ("onset", "duration")}
+    times = {f"{part}_s": seconds(path, table, part) for part in ("onset", "duration")}
     events = table.drop(columns=["onset", "duration"]).assign(**times, shown="")
     return _by_onset(path, events.fillna({"duration_s": 0.0}), run_s)
 
@@ -132,7 +132,8 @@ def _check_columns(path, table, *columns):
         )
 
 
-def _seconds(path, table, column):
+def seconds(path, table, column):
+    """Read a column of text as seconds: NaN where it is n/a or empty; ValueError for words."""
     text = table[column].str.strip().replace({"n/a": "nan", "": "nan"})
     try:
         return text.astype(float)

@@ -60,7 +60,7 @@ class ConvEncoder(nn.Module):
         projector_hidden: Count = 256,
     ):
         super().__init__()
-        _check(sizes, kernel, n_blocks)
+        _check(sizes, kernel)
         self.sizes = sizes
         n_times, subjects = sizes.n_times, sizes.channels.items()
         self.mix = nn.ModuleDict({s: nn.Conv1d(n, width, 1) for s, n in subjects})
@@ -124,13 +124,11 @@ def _block(width: int, kernel: int, dilation: int, dropout: float) -> nn.Sequent
     return nn.Sequential(convolution, nn.GroupNorm(1, width), nn.GELU(), nn.Dropout(dropout))
 
 
-def _check(sizes: Sizes, kernel: int, n_blocks: int) -> None:
+def _check(sizes: Sizes, kernel: int) -> None:
     if sizes.n_times is None:
         raise ValueError(
             "the convolutional encoder reads trials with a time axis (channels × times), and these "
             "have none: choose model=residual_mlp, or preprocess=epochs"
         )
-    if kernel < 1 or kernel % 2 == 0:
+    if kernel % 2 == 0:
         raise ValueError(f"kernel is {kernel}: give an odd number of samples")
-    if n_blocks < 1:
-        raise ValueError(f"n_blocks is {n_blocks}: give 1 or more")

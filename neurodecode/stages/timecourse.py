@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurodecode.core.ranges import Count, Level, Positive, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
+from neurodecode.stages.align import times_of
 from neurodecode.stages.predict import other_stimulus, test_rows
 from neurodecode.stages.train import aligned, stimulus_tables
 
@@ -23,7 +25,6 @@ CHANCE = 0.5
 ALL = "all"  # the mean over subjects
 SIGNIFICANT = 0.05  # of a cluster
 MANY = 6  # subjects from which on they are tested as a sample of people
-TIMES = "space/times_s.npy"
 CURVE = "subject condition time_s value lo hi chance n".split()
 CLUSTERS = "subject over n start_s end_s mass p".split()
 
@@ -32,24 +33,14 @@ CLUSTERS = "subject over n start_s end_s mass p".split()
 class TimecourseConfig:
     """Which windows, and how sure; conf/stage/timecourse.yaml explains each."""
 
-    window_s: float = 0.05
-    step_s: float = 0.01
-    generalisation_step_s: float = 0.02
-    n_bootstrap: int = 1000
-    n_permutations: int = 1000
-    forming_p: float = 0.05
-    level: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("n_bootstrap", "n_permutations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"timecourse.{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("forming_p", "level"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(
-                    f"timecourse.{name} is {getattr(self, name)}; give a number between 0 and 1"
-                )
+    window_s: Positive = 0.05
+    step_s: Positive = 0.01
+    generalisation_step_s: Positive = 0.02
+    n_bootstrap: Count = 1000
+    n_permutations: Count = 1000
+    forming_p: Level = 0.05
+    level: Level = 0.95
+    seed: Seed = 0
 
 
 @stage(
@@ -115,14 +106,14 @@ def common_times(inputs, subjects):
     ValueError
         Where responses have no time axis, or subjects differ in theirs.
     """
-    without = [s for s in subjects if TIMES not in inputs.files("preprocess", s)]
+    times = {s: times_of(inputs, s) for s in subjects}
+    without = [s for s in subjects if times[s] is None]
     if without:
         raise ValueError(
             f"the responses of {', '.join(without)} have no time axis: preprocess made one "
             "number per channel and trial. Time-resolved decoding needs epochs, as a preprocess "
             "for EEG or MEG writes them; for other recordings take `timecourse` out of stages"
         )
-    times = {s: np.array(inputs.array("preprocess", TIMES, s)) for s in subjects}
     first = times[subjects[0]]
     for subject, own in times.items():
         if own.shape != first.shape or not np.allclose(own, first, atol=1e-6):
@@ -136,11 +127,6 @@ def common_times(inputs, subjects):
 
 def every(config, windows):
     """How many windows apart those of the temporal generalisation are."""
-    if not config.generalisation_step_s > 0:
-        raise ValueError(
-            f"timecourse.generalisation_step_s is {config.generalisation_step_s}: give seconds, "
-            "more than 0"
-        )
     return max(1, round(config.generalisation_step_s / windows.step_s))
 
 

@@ -122,5 +122,3 @@ def test_what_cannot_be_built_says_what_to_do():
         network(Sizes({"sub-01": 9}, dim=8))
     with pytest.raises(ValueError, match="odd number of samples"):
         network(kernel=4)
-    with pytest.raises(ValueError, match="n_blocks is 0"):
-        network(n_blocks=0)

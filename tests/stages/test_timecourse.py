@@ -153,11 +153,11 @@ def test_every_option_changes_some_output(over_time):
     ("option", "message"),
     [
         ({"window_s": 0.7}, "window_s is 0.7 s, but the epochs are 0.6 s long"),
-        ({"window_s": 0.0}, "window_s is 0.0: give seconds"),
-        ({"step_s": -1.0}, "step_s is -1.0: give seconds"),
-        ({"generalisation_step_s": 0.0}, "generalisation_step_s is 0.0: give seconds"),
-        ({"n_bootstrap": 0}, "n_bootstrap is 0; give 1 or more"),
-        ({"level": 1.0}, "level is 1.0; give a number between 0 and 1"),
+        ({"window_s": 0.0}, "window_s: expected more than 0"),
+        ({"step_s": -1.0}, "step_s: expected more than 0"),
+        ({"generalisation_step_s": 0.0}, "generalisation_step_s: expected more than 0"),
+        ({"n_bootstrap": 0}, "n_bootstrap: expected 1 or more"),
+        ({"level": 1.0}, "level: expected more than 0 to less than 1"),
     ],
 )
 def test_values_out_of_range_are_refused(over_time, option, message):

@@ -15,6 +15,7 @@ import numpy as np
 
 from neurodecode.data.layouts.base import Run
 from neurodecode.data.readers import responses as reader
+from neurodecode.data.trials import seconds
 
 RESPONSES, TRIALS = "responses.npy", "trials.tsv"
 DESCRIBED = {
@@ -238,13 +239,7 @@ def _in_order(path, events, table):
 def _seconds(path, table, what):
     """The column of times, as numbers, or None."""
     column = next((c for c in (f"{what}_s", what) if c in table), None)
-    if column is None:
-        return None
-    text = table[column].str.strip().replace({"n/a": "nan", "": "nan"})
-    try:
-        return text.astype(float)
-    except ValueError as error:
-        raise ValueError(f"{path}: the column {column} must be seconds ({error})") from None
+    return None if column is None else seconds(path, table, column)
 
 
 def _refuse(path, events, bad, what):

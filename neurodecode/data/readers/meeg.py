@@ -36,7 +36,7 @@ HEAD = (*ANTERIOR_FIRST, "CapTrak", "ElektaNeuromag")
 VOLTS = {"v": "V", "mv": "mV", "µv": "uV", "μv": "uV", "uv": "uV", "nv": "nV"}  # both mu
 BYTES = {"short": 2, "int": 4, "single": 4, "double": 8}
 DURATION_TOLERANCE_S = 1.0  # sidecars round, and some count the last sample
-PLACEHOLDER_S = 1.0
+STANDS_IN_S = 1.0
 COUNTS = "ChannelCount"
 
 
@@ -47,7 +47,7 @@ def facts(path, sidecar):
     ----------
     path : path
         The file, header or ``.ds`` folder. Of a data set without its signals (empty files, or
-        placeholders of less than a second) the sidecar alone is asked.
+        files of less than a second in their place) the sidecar alone is asked.
     sidecar : dict
 
     Returns
@@ -64,7 +64,7 @@ def facts(path, sidecar):
     """
     stated = _stated(sidecar)
     found = stated if is_empty(path) else _measured(path)
-    if found.get("duration_s", 1.0) < PLACEHOLDER_S < stated.get("duration_s", 0.0):
+    if found.get("duration_s", 1.0) < STANDS_IN_S < stated.get("duration_s", 0.0):
         found = stated
     if "sfreq_hz" not in found:
         raise ValueError(f"{path} is empty: add SamplingFrequency (Hz) to its JSON sidecar")

@@ -5,8 +5,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-PICTURE_ENDS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-NO_TRIAL = ("", "n/a", "rest", "blank", "fixation")
+from neurodecode.data.recipe import Recipe
+from neurodecode.data.stimuli import PICTURES
+
+NO_TRIAL = ("", *Recipe().ignore)
 NEVER = ("onset", "duration", "sample", "onset_sample", "response_time", "trial", "run")
 USUAL = ("trial_type", "stim_type", "category", "condition", "class", "value", "trigger")
 LEAST_CLASS, MOST_CLASSES = 4, 60
@@ -77,7 +79,7 @@ def column_rows(read, pictures, labels):
 
 def ends_as_picture(value):
     """Say whether a value ends as the name of a picture does."""
-    return value.lower().endswith(PICTURE_ENDS)
+    return value.lower().endswith(PICTURES)
 
 
 def label_columns(columns, pictures=()):

@@ -46,7 +46,7 @@ def check_run(run, facts):
 
 
 def is_empty(run, facts):
-    """Say whether a run came without its signal: a file without a byte, or a placeholder."""
+    """Say whether a run came without its signal: a file without a byte, or of too few."""
     path = run.signal
     if format_of(path) in VOLUMES:
         return facts.get("n_volumes") == 0 if facts else not path.stat().st_size
