@@ -46,6 +46,9 @@ class Recipe:
     stimulus_table: str | None = "stimuli/stimuli.tsv"
     """Table of the pictures (stim_file, stimulus_id, caption, partition, attributes), or ""; None:
     ``stimuli/stimuli.tsv`` or ``stimuli.tsv``, where there is one."""
+    category: str = field(default="", metadata={"keyed": False})
+    """Column of the table of pictures that says what kind each one is, for controls and verdict;
+    empty: ``category`` where there is one, else clusters of the embeddings."""
     ignore: list[str] = field(default_factory=lambda: ["n/a", "rest", "blank", "fixation"])
     """Values of the stimulus or label column that are not trials."""
     merge_gap_s: float = 0.0

@@ -12,7 +12,8 @@ from neurodecode.core.build import build
 from neurodecode.core.errors import UserError
 from neurodecode.core.ranges import Count
 from neurodecode.core.stage import stage
-from neurodecode.data.stimuli import data_set_root, load_pictures, picture_size
+from neurodecode.data.stimuli import COLUMNS, data_set_root, load_pictures, picture_size
+from neurodecode.rigour.categories import CLUSTERS, clusters
 from neurodecode.weights import named_folders
 
 # Of a simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
@@ -26,6 +27,7 @@ class EmbedConfig:
     target: dict
     blurry_px: Count = 16
     text_template: str = "{}"
+    category: str = ""
     batch: Count = 256
     root: str = field(default="", metadata={"keyed": False})
 
@@ -49,7 +51,10 @@ def run(config, inputs, out):
     if stimuli["path"].ne("").all():
         root = data_set_root(config.root, inputs)
         check_digests(root, stimuli, inputs.raw_digest)
-        embed_pictures(config, target, root, stimuli["path"].tolist(), out)
+        pooled = embed_pictures(config, target, root, stimuli["path"].tolist(), out)
+        names, column = categories(config, stimuli, pooled)
+        about |= {"category": column}
+        out.save_table("categories.tsv", stimuli[["stimulus_id"]].assign(category=names))
     if stimuli["caption"].ne("").all():
         out.save_array("text.npy", embed_captions(target, config.text_template, stimuli["caption"]))
     elif not stimuli["path"].ne("").all():
@@ -59,7 +64,7 @@ def run(config, inputs, out):
 
 
 def embed_pictures(config, target, root, paths, out):
-    """Write pooled.npy, tokens.npy and blurry.npy, some pictures at a time."""
+    """Write pooled.npy, tokens.npy and blurry.npy, some pictures at a time; return the first."""
     size = (config.blurry_px, config.blurry_px)
     shapes = {
         "pooled": ((target.dim,), np.float32),
@@ -78,6 +83,24 @@ def embed_pictures(config, target, root, paths, out):
         arrays["blurry"][rows] = miniature(pictures, size)
     for array in arrays.values():
         array.flush()
+    return arrays["pooled"]
+
+
+def categories(config, stimuli, pooled):
+    """Say what kind each picture is, and where that is from: a column, or clusters.
+
+    They are true of the pictures: controls and verdict are told them, no decoder is.
+    """
+    column = config.category or ("category" if "category" in stimuli else "")
+    if not column:
+        return clusters(pooled), CLUSTERS
+    if column not in stimuli:
+        free = [c for c in stimuli if c not in COLUMNS]
+        raise UserError(
+            f"recipe.category={column}: the pictures' table has "
+            f"{', '.join(free) or 'no column of its own'}"
+        )
+    return stimuli[column].astype(str).to_numpy(), column
 
 
 def embed_captions(target, template, captions):

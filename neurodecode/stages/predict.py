@@ -14,15 +14,49 @@ from neurodecode.core.build import build
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
+from neurodecode.stages.controls import (
+    Told,
+    categories_of,
+    control_answers,
+    matched_noise,
+    other_of_category,
+    other_stimulus,
+)
 from neurodecode.stages.train import aligned, code_reader, stimulus_tables
 
 CONDITIONS = [
     ("model", "model", True, "The trained network, its tokens sampled from the prior."),
     ("ridge", "baseline", True, "Ridge regression of each subject, with the same prior."),
     ("shuffled", "control", True, "The model, shown the brain's answers to other test stimuli."),
+    (
+        "shuffled_within",
+        "control",
+        True,
+        "The model, shown the brain's answers to other test stimuli of the same category.",
+    ),
+    ("mean_brain", "control", True, "The model, shown the mean of the training responses."),
+    (
+        "matched_noise",
+        "control",
+        True,
+        "The model, shown noise with the mean and the covariance of the test responses.",
+    ),
+    (
+        "nuisance_only",
+        "control",
+        False,
+        "Ridge from motion, global signal, order and the like, with the same prior.",
+    ),
     ("prior_only", "control", False, "No brain: samples of the prior, mean embedding and picture."),
+    (
+        "category_oracle",
+        "reference",
+        False,
+        "Told the true category and nothing else: the mean of its training stimuli, same prior.",
+    ),
     ("true_features", "ceiling", False, "The true embedding, tokens and blurry picture."),
 ]
+SAME_NETWORK = ("mean_brain", "matched_noise")  # the model, shown something else
 AVERAGING = ("repeats", "none")
 
 
@@ -57,27 +91,47 @@ def run(config, inputs, out):
     from neurodecode.models.answers import network_answers, ridge_answers
 
     subject = inputs.each
-    responses, rows = test_rows(*aligned(inputs, subject, "test"), config.averaging)
+    measured, trials = aligned(inputs, subject, "test")
+    responses, rows = test_rows(measured, trials, config.averaging)
     stimuli, tables = stimulus_tables(inputs)
     trained = inputs.tensors("train", "weights.safetensors")
     decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
 
     network = network_answers(decoder, code_reader(prior))
     ridge = ridge_answers(inputs.tensors("train", "ridge.safetensors"))
+    fitted = inputs.tensors("train", "controls.safetensors")
     said = {
-        "model": tidy(network(responses, subject)),
-        "ridge": tidy(ridge(responses, subject)),
+        "model": network(responses, subject),
+        "ridge": ridge(responses, subject),
         "prior_only": without_brain(trained, len(rows)),
     }
+    noise = matched_noise(responses, child_rng(config.seed, "matched noise", subject))
+    for name, instead in (
+        ("mean_brain", np.broadcast_to(fitted[f"mean_brain/{subject}"], responses.shape)),
+        ("matched_noise", noise),
+    ):
+        said[name] = network(instead.astype(np.float32), subject)
+    told = Told.again(inputs)
+    for name, answers in control_answers(fitted).items():
+        instead, _ = test_rows(told.read(name, subject, trials), trials, config.averaging)
+        said[name] = answers(instead, subject)
+    said = {name: tidy(output) for name, output in said.items()}
     gallery = gallery_stimuli(inputs.table("split", "split.tsv"), config)
     n_drawn = {"model": samples_per_row(rows["stimulus_id"], gallery, config.n_samples)}
     for name, output in said.items():
         samples = sample_table(rows["row_id"], n_drawn.get(name, 1))
-        known = belief(prior, trained, name, subject, output, rows["n_repeats"].to_numpy())
+        decoder_of = "model" if name in SAME_NETWORK else name
+        known = belief(prior, trained, decoder_of, subject, output, rows["n_repeats"].to_numpy())
         said[name] = with_tokens(config, prior, trained, known, output, samples)
 
     other = other_stimulus(rows["stimulus_id"], child_rng(config.seed, "shuffle", subject))
     said["shuffled"] = first_samples_of(said["model"], other, rows["row_id"])
+    rng = child_rng(config.seed, "shuffle within", subject)
+    kinds = categories_of(inputs).loc[rows["stimulus_id"]].to_numpy()
+    other, alone = other_of_category(rows["stimulus_id"], kinds, rng)
+    said["shuffled_within"] = first_samples_of(said["model"], other, rows["row_id"])
+    if alone:
+        out.log(f"{subject}: {alone} rows are alone in their category and are shuffled across it")
     truth = {name: t[stimuli.get_indexer(rows["stimulus_id"])] for name, t in tables.items()}
     said["true_features"] = truth | {"samples": sample_table(rows["row_id"], 1)}
 
@@ -165,7 +219,7 @@ def without_brain(trained, n_rows):
         if f"targets/{name}_mean" in trained:
             mean = trained[f"targets/{name}_mean"]
             said[name] = np.repeat((mean if name != "tokens" else 0 * mean)[None], n_rows, axis=0)
-    return tidy(said)
+    return said
 
 
 def tidy(said):
@@ -249,25 +303,6 @@ def draw(config, prior, known, samples):
 def natural(tokens, trained):
     """Undo the standardisation of tokens."""
     return tokens * trained["targets/tokens_std"] + trained["targets/tokens_mean"]
-
-
-def other_stimulus(stimulus_id, rng):
-    """A row of another stimulus for every row; each row is used once.
-
-    Rows are sorted by stimulus, in random order, and shifted by as many rows as the most frequent
-    stimulus has: nobody keeps its own.
-    """
-    names, stimulus = np.unique(stimulus_id.to_numpy(str), return_inverse=True)
-    most = np.bincount(stimulus).max()
-    if 2 * most > len(stimulus):
-        raise ValueError(
-            f"of {len(stimulus)} test rows {most} show the same stimulus: the brain cannot be "
-            "shuffled across stimuli; test more stimuli"
-        )
-    order = np.argsort(rng.permutation(len(names))[stimulus], kind="stable")
-    other = np.empty(len(order), np.int64)
-    other[order] = np.roll(order, -most)
-    return other
 
 
 def first_samples_of(said, other, row_id):

@@ -15,6 +15,8 @@ from neurodecode.core.stage import stage
 from neurodecode.weights import named_folders
 
 POLICY = "cosine of the picture's own embedding to the one decoded from the brain"
+STARTS = ("model", "ridge", "shuffled", "shuffled_within", "mean_brain", "matched_noise")
+STARTS += ("nuisance_only", "category_oracle")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class ReconstructConfig:
     generator: dict
     target: dict
     strength: Share = 0.9
-    start_from: tuple[str, ...] = ("model", "ridge", "shuffled")
+    conditions: tuple[str, ...] | None = None
+    start_from: tuple[str, ...] = STARTS
     batch: Count = 64
     seed: Seed = 0
 
@@ -39,8 +42,7 @@ class ReconstructConfig:
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
     generator, target = build(config.generator), build(config.target)
-    conditions = [c["name"] for c in inputs.json("predict", "conditions.json")]
-    for condition in conditions:
+    for condition in painted(config, inputs.json("predict", "conditions.json")):
         if f"{condition}/tokens.npy" not in inputs.files("predict"):
             continue
         samples = inputs.table("predict", f"{condition}/samples.tsv")
@@ -53,6 +55,18 @@ def run(config, inputs, out):
         decoded = inputs.array("predict", f"{condition}/pooled.npy")
         out.save_table(f"{condition}/samples.tsv", chosen(samples, pictures, decoded, target))
     out.save_json("selection.json", {"policy": POLICY, "uses_true_picture": False})
+
+
+def painted(config, conditions):
+    """Name the conditions whose pictures are wanted: the model's always."""
+    known = [c["name"] for c in conditions]
+    if config.conditions is None:
+        return known
+    if strangers := sorted(set(config.conditions) - set(known)):
+        raise ValueError(
+            f"reconstruct.conditions names {', '.join(strangers)}: predict has {', '.join(known)}"
+        )
+    return [name for name in known if name in {"model", *config.conditions}]
 
 
 def generate(config, generator, condition, samples, said):

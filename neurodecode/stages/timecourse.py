@@ -18,7 +18,8 @@ from neurodecode.core.ranges import Count, Level, Positive, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.stages.align import times_of
-from neurodecode.stages.predict import other_stimulus, test_rows
+from neurodecode.stages.controls import other_stimulus
+from neurodecode.stages.predict import test_rows
 from neurodecode.stages.train import aligned, stimulus_tables
 
 CHANCE = 0.5

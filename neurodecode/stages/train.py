@@ -1,5 +1,8 @@
 """Train: ridge for each subject, a decoder for all of them, and a prior over image tokens.
 
+Beside them the controls that are fitted: ridge from the nuisance alone, and what a decoder says
+that is told the category.
+
 Training rows fit. Validation rows select the decoder's epoch and tell the prior how far decoders
 can be trusted on new trials. Test rows cannot be read here.
 
@@ -17,6 +20,7 @@ from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
 from neurodecode.stages.align import load_fitted
+from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.weights import named_folders
 
 
@@ -81,6 +85,9 @@ def run(config, inputs, out):
     for subject, fit in out.progress(fits, total=len(subjects), label="ridge"):
         ridge |= {f"{subject}/{name}": array for name, array in fit.items()}
 
+    told = Told.of(inputs, {s: trials for s, (_, trials) in train.items()}, stimuli, seen)
+    controls = fit_controls(told, train, stimuli, asked, seen, config.ridge_components)
+
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
@@ -97,9 +104,14 @@ def run(config, inputs, out):
         decoders = {"model": network_answers(decoder, read), "ridge": ridge_answers(ridge)}
         for name, answers in decoders.items():
             weights |= calibrations(prior, name, answers, val, stimuli, tables)
+        for name, answers in control_answers(controls).items():
+            instead = {s: (told.read(name, s, trials), trials) for s, (_, trials) in val.items()}
+            weights |= calibrations(prior, name, answers, instead, stimuli, tables)
         weights |= state("prior", prior)
 
     out.save_tensors("ridge.safetensors", ridge)
+    out.save_tensors("controls.safetensors", controls)
+    out.save_json("controls.json", told.settings())
     out.save_tensors("weights.safetensors", weights)
     out.save_table("history.tsv", pd.DataFrame(history))
     made = {"model": config.model, "prior": None if prior is None else prior.node(config.prior)}
@@ -200,6 +212,19 @@ def baselines(train, stimuli, tables, n_components):
             targets = {name: table[rows] for name, table in tables.items()}
             runs = trials["session"].astype(str) + " " + trials["run"].astype(str)
             yield subject, fit_baseline(responses, targets, runs.to_numpy(), n_components)
+
+
+def fit_controls(told, train, stimuli, tables, seen, n_components):
+    """Fit what reads no brain, and keep each subject's mean response; see `Told`."""
+    instead = {
+        s: (told.read("nuisance_only", s, trials), trials) for s, (_, trials) in train.items()
+    }
+    fitted = {f"mean_brain/{s}": responses.mean(axis=0) for s, (responses, _) in train.items()}
+    for subject, fit in baselines(instead, stimuli, tables, n_components):
+        fitted |= {f"nuisance_only/{subject}/{name}": array for name, array in fit.items()}
+    own = told.category.loc[stimuli[seen]].to_numpy()
+    means = category_means(own, told.categories, {n: table[seen] for n, table in tables.items()})
+    return fitted | {f"category_oracle/{name}": mean for name, mean in means.items()}
 
 
 def as_rows(side, stimuli, device):

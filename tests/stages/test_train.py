@@ -16,7 +16,7 @@ from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import SealedError
 from neurodecode.core.views import Folder, View
 from neurodecode.models.answers import network_answers, ridge_answers
-from neurodecode.stages import predict, train
+from neurodecode.stages import controls, predict, train
 
 SUBJECTS = {"sub-01": 30, "sub-02": 24}  # channels
 N_TRAIN, N_VAL, N_TEST = 48, 12, 10
@@ -69,6 +69,8 @@ def study(tmp_path, artifact):
     folder.save_table("stimuli.tsv", pd.DataFrame({"stimulus_id": names}))
     pooled = latent @ rng.standard_normal((5, 6))
     folder.save_array("pooled.npy", np.float32(pooled / np.linalg.norm(pooled, axis=1)[:, None]))
+    kinds = np.where(latent[:, 0] > 0, "high", "low")
+    folder.save_table("categories.tsv", pd.DataFrame({"stimulus_id": names, "category": kinds}))
     tokens = latent @ rng.standard_normal((5, 4 * 8)) + 3.0
     folder.save_array("tokens.npy", tokens.reshape(n, 4, 8).astype(np.float16))
     blurry = 1 / (1 + np.exp(-latent @ rng.standard_normal((5, 2 * 2 * 3))))
@@ -94,6 +96,10 @@ def study(tmp_path, artifact):
         folder = Folder(tmp_path / subject, None)
         folder.save_array("responses.npy", responses.astype(np.float32))
         folder.save_table("trials.tsv", table)
+        nuisance = pd.DataFrame({"trial_id": table["trial_id"], "run": table["run"]})
+        nuisance["order"] = np.arange(len(table)) / len(table)
+        nuisance["moved"] = np.random.default_rng(1).standard_normal(len(table))
+        folder.save_table("nuisance.tsv", nuisance.assign(unknown=np.nan))
         made["preprocess"][subject] = artifact(tmp_path / subject)
         align["scaling"] |= {f"{subject}/mean": np.zeros(n_channels)}
         align["scaling"] |= {f"{subject}/std": np.ones(n_channels)}
@@ -242,14 +248,14 @@ def test_single_trials_are_kept_apart_and_shuffled_across_stimuli(
     folder, _ = run_predict(study, trained, tmp_path, artifact, averaging="none")
     rows = pd.read_csv(folder / "rows.tsv", sep="\t")
     assert len(rows) == 2 * N_TEST and rows["row_id"].equals(rows["trial_ids"])
-    other = predict.other_stimulus(rows["stimulus_id"], np.random.default_rng(0))
+    other = controls.other_stimulus(rows["stimulus_id"], np.random.default_rng(0))
     assert sorted(other) == list(range(2 * N_TEST))
     assert (rows["stimulus_id"].to_numpy()[other] != rows["stimulus_id"].to_numpy()).all()
 
 
 def test_shuffling_needs_enough_other_stimuli():
     with pytest.raises(ValueError, match="test more stimuli"):
-        predict.other_stimulus(pd.Series(["a", "a", "b"]), np.random.default_rng(0))
+        controls.other_stimulus(pd.Series(["a", "a", "b"]), np.random.default_rng(0))
 
 
 def test_a_killed_training_continues_to_the_same_bytes(
@@ -279,8 +285,10 @@ def test_a_prior_that_comes_trained_is_told_how_far_to_believe_each_decoder(
     trained = run_train(study, tmp_path, artifact, config(**with_code))
     weights = load_file(trained.folder / "weights.safetensors")
     slopes = {k: a for k, a in weights.items() if k.endswith("/slope")}
-    expected = {f"calibration/{d}/{s}/slope" for d in ("model", "ridge") for s in SUBJECTS}
-    assert slopes.keys() == expected and all((a > 0).any() for a in slopes.values())
+    decoders = ("model", "ridge", "category_oracle", "nuisance_only")
+    assert slopes.keys() == {f"calibration/{d}/{s}/slope" for d in decoders for s in SUBJECTS}
+    knows = [a for k, a in slopes.items() if "nuisance_only" not in k]
+    assert all((a > 0).any() for a in knows)
     ridge = load_file(trained.folder / "ridge.safetensors")
     assert "sub-01/code/mean" in ridge and "sub-01/tokens/mean" not in ridge
     history = pd.read_csv(trained.folder / "history.tsv", sep="\t")
