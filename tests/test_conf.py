@@ -104,6 +104,11 @@ def test_the_seed_and_the_subjects_reach_the_study():
     assert config["index"]["recipe"]["subjects"] == ["sub-02"]
 
 
+def test_the_category_of_the_recipe_reaches_the_embedding():
+    assert composed("recipe=world")["embed"]["category"] == "shape"
+    assert composed("recipe=bids", "recipe.category=kind")["embed"]["category"] == "kind"
+
+
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_the_name_is_that_of_the_run_folder(name):
     from hydra import compose, initialize_config_dir

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurodecode.metrics.score import Score, pearson
+from neurodecode.core.ranges import Count
+from neurodecode.metrics.score import Score, partners, pearson
 
 SIGMA, RADIUS = 1.5, 5  # pixels; the window of Wang et al. 2004 and of published tables: 11 x 11
 K1, K2 = 0.01, 0.03
@@ -32,14 +33,27 @@ class PixCorr:
 
 @dataclass(frozen=True)
 class SSIM:
-    """Structural similarity of the grey pictures, chance from the mismatched pairs."""
+    """Structural similarity of the grey pictures, chance from the mismatched pairs.
+
+    Parameters
+    ----------
+    n_partners : int or None
+        True pictures, beside its own, that a reconstruction is compared with for chance and p;
+        None: all. A thousand pictures make a million pairs, at ten microseconds each.
+    """
+
+    n_partners: Count | None = 100
 
     space = "picture"
     needs = "pictures"
+    asks_own = True
 
-    def __call__(self, truth, predicted):
-        """Score uint8 pictures (n, height, width, 3)."""
-        return [Score("ssim", ssim(grey(truth), grey(predicted)))]
+    def __call__(self, truth, predicted, own):
+        """Score uint8 pictures (n, height, width, 3); `own` numbers each row's true picture."""
+        if self.n_partners is None or self.n_partners >= len(truth) - 1:
+            return [Score("ssim", ssim(grey(truth), grey(predicted)))]
+        which = partners(own, len(truth), self.n_partners)
+        return [Score("ssim", ssim(grey(truth), grey(predicted), which), sampled=True)]
 
 
 def grey(pictures):
@@ -48,8 +62,8 @@ def grey(pictures):
     return (np.asarray(pictures, dtype=np.float64) @ (GREY / scale)).astype(np.float32)
 
 
-def ssim(truth, predicted):
-    """Structural similarity [1]_ of every truth with every prediction.
+def ssim(truth, predicted, which=None):
+    """Structural similarity [1]_ of every truth with every prediction, or with some of them.
 
     Gaussian window (sigma 1.5 pixels, 11 x 11), population covariance, data range 1, mean over the
     positions where the window fits: the settings of published tables.
@@ -58,10 +72,12 @@ def ssim(truth, predicted):
     ----------
     truth : ndarray of float in [0, 1], shape (n_truths, height, width)
     predicted : ndarray of float in [0, 1], shape (n_rows, height, width)
+    which : ndarray of int, shape (k, n_rows), optional
+        The truths that each prediction is compared with.
 
     Returns
     -------
-    similarity : ndarray, shape (n_truths, n_rows)
+    similarity : ndarray, shape (n_truths, n_rows) or (k, n_rows)
         Good to 1e-6: the products are float32, which halves the time.
 
     References
@@ -75,18 +91,19 @@ def ssim(truth, predicted):
     square_t = mean_t**2 + np.float32(K1**2)
     spread_t = blur(truth**2) - mean_t**2 + np.float32(K2**2)
     square_p, spread_p = mean_p**2, blur(predicted**2) - mean_p**2
-    similarity = np.empty((len(truth), len(predicted)))
+    similarity = np.empty((len(truth) if which is None else len(which), len(predicted)))
     for j in range(len(predicted)):  # in place: this loop is bound by memory
-        product = mean_t * mean_p[j]
-        covariance = blur(truth * predicted[j])
+        own = slice(None) if which is None else which[:, j]
+        product = mean_t[own] * mean_p[j]
+        covariance = blur(truth[own] * predicted[j])
         covariance -= product
         covariance *= 2
         covariance += np.float32(K2**2)
         product *= 2
         product += np.float32(K1**2)
         product *= covariance
-        below = square_t + square_p[j]
-        below *= spread_t + spread_p[j]
+        below = square_t[own] + square_p[j]
+        below *= spread_t[own] + spread_p[j]
         product /= below
         similarity[:, j] = product.mean(axis=(1, 2), dtype=np.float64)
     return similarity

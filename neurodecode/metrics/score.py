@@ -25,6 +25,9 @@ class Score:
     summary : {"mean", "median"}
         How the rows' values become one score.
     better : {"higher", "lower"}
+    sampled : bool
+        Where all pairs would cost too much, `values` has a first line with each row's own truth and
+        further lines with other truths, drawn anew for each row by `partners`.
     """
 
     name: str
@@ -33,6 +36,27 @@ class Score:
     set_size: int | None = None
     summary: str = "mean"
     better: str = "higher"
+    sampled: bool = False
+
+
+def partners(own, n_truths, n_partners, seed=0):
+    """Draw for each row its own truth and `n_partners` different others.
+
+    Parameters
+    ----------
+    own : ndarray of int, shape (n_rows,)
+    n_truths : int
+    n_partners : int
+        Less than `n_truths`.
+
+    Returns
+    -------
+    truths : ndarray of int, shape (1 + n_partners, n_rows)
+        The own one first.
+    """
+    keys = np.random.default_rng(seed).random((len(own), n_truths))
+    keys[np.arange(len(own)), own] = -1.0
+    return np.argsort(keys, axis=1)[:, : n_partners + 1].T
 
 
 def cosine(truth, predicted):

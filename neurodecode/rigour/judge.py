@@ -166,8 +166,9 @@ def judge(score, panel):
 
     Parameters
     ----------
-    score : object with values, chance, summary, better
-        ``values[i, j]`` is what row j earns against truth i.
+    score : object with values, chance, summary, better, sampled
+        ``values[i, j]`` is what row j earns against truth i; of a sampled one line 0 holds the own
+        pairs and the others mismatched ones.
     panel : Panel
 
     Returns
@@ -175,18 +176,35 @@ def judge(score, panel):
     verdict : Verdict
         Chance is the score's own, or the mean over mismatched pairs where it has none.
     """
-    own = panel.rows.own
-    trial_scores = score.values[own, np.arange(len(own))]
-    chance = mismatched_mean(score.values, own) if score.chance is None else score.chance
+    trial_scores, mismatched, null = (_of_sampled if score.sampled else _of_all)(score, panel)
+    chance = mismatched if score.chance is None else score.chance
     return Verdict(
         **_resampled(trial_scores, panel, score.summary),
         chance=float(chance),
         n=panel.rows.n_units,
-        null=_summary_of(permuted_values(score.values, panel.truths), score.summary),
+        null=_summary_of(null, score.summary),
         rows=trial_scores,
         summary=score.summary,
         better=score.better,
     )
+
+
+def _of_all(score, panel):
+    """Own pairs, mean of the mismatched ones (where chance is asked of them), permuted pairs."""
+    own = panel.rows.own
+    rows = score.values[own, np.arange(len(own))]
+    mismatched = mismatched_mean(score.values, own) if score.chance is None else None
+    return rows, mismatched, permuted_values(score.values, panel.truths)
+
+
+def _of_sampled(score, panel):
+    """The same, each row dealt one of the truths it was compared with beside its own.
+
+    Rows are dealt truths independently, which varies more than a permutation (no truth is used
+    once and only once): p is a little too large, never too small.
+    """
+    rows, others = score.values[0], score.values[1:]
+    return rows, float(others.mean()), permuted_values(others, panel.truths % len(others))
 
 
 def difference(a, b, panel):

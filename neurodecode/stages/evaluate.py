@@ -25,9 +25,12 @@ from neurodecode.rigour.results import (
     metric_lines,
     pool_subjects,
 )
+from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import HANDLE, check_digests
 from neurodecode.weights import named_folders
 
+AGAINST = ("shuffled", "shuffled_within", "mean_brain", "matched_noise", "nuisance_only")
+AGAINST += ("prior_only", "category_oracle", "ridge")
 COMPARED = "subject metric a b difference lo hi n p space better".split()
 
 
@@ -38,8 +41,7 @@ class EvaluateConfig:
     metrics: dict
     encoder: dict | None
     reader: dict | None
-    against: tuple[str, ...] = ("shuffled", "prior_only", "ridge")
-    oracle_attribute: str | None = None
+    against: tuple[str, ...] = AGAINST
     n_bootstrap: Count = 1000
     n_permutations: Count = 1000
     interval: Literal["percentile", "bca"] = "percentile"
@@ -66,7 +68,7 @@ def run(config, inputs, out):
     truths, rows, n_units = number_stimuli({s: t["stimulus_id"] for s, t in tables.items()})
     conditions = inputs.json("predict", "conditions.json", subjects[0])
     kinds = {condition["name"]: condition["kind"] for condition in conditions}
-    metrics = [build(node) for node in config.metrics.values() if node]
+    metrics, not_computed = computable(config.metrics)
     eyes = _eyes(config, inputs, metrics)
     rng = child_rng(config.seed, "draws")
     draws = Draws.make(n_units, config.n_bootstrap, config.n_permutations, rng)
@@ -75,8 +77,10 @@ def run(config, inputs, out):
     verdicts, whole = {}, {}
     for subject in out.progress(subjects, label="subjects scored"):
         truth = _truth(config, inputs, truths[subject], eyes, subject)
+        seen = prepared(metrics, truth)
         for name in kinds:
-            scores = score_all(metrics, truth, _predicted(inputs, subject, name, tables, eyes))
+            predicted = _predicted(inputs, subject, name, tables, eyes)
+            scores = score_all(metrics, truth, predicted, rows[subject].own, seen)
             verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
             whole |= {k: k[2] in (None, len(truth["pooled"])) for k in scores}
         _say_what_is_left_out(out, metrics, truth, subject)
@@ -89,24 +93,58 @@ def run(config, inputs, out):
         "metrics": _without_nan(scored),
         "comparisons": _without_nan(compared),
         "reader": _reader_accuracy(config, inputs, eyes, truths),
-        "oracle": _oracle(config, inputs, metrics, truths),
+        "oracle": _oracle(inputs, metrics, truths),
         "responses": {s: inputs.json("preprocess", "qc.json", s) for s in subjects},
         "split": inputs.json("split", "split.json")["hash"],
     }
     out.save_table("metrics.tsv", pd.DataFrame(scored).astype({"set_size": "Int64"}))
     out.save_table("comparisons.tsv", pd.DataFrame(compared, columns=COMPARED))
+    missing = pd.DataFrame(not_computed.items(), columns=["metric", "reason"])
+    out.save_table("not_computed.tsv", missing)
     out.save_table("per_trial.parquet", _per_trial(tables, verdicts, whole))
     out.save_json("reader.json", figures["reader"])
     out.save_json("figures.json", figures)
     _say_scores(out, scored, kinds)
 
 
-def score_all(metrics, truth, predicted):
-    """Put one condition through every metric whose material is there: ``{key: Score}``."""
+def computable(nodes):
+    """Build the metrics: those that can be computed, and ``{name: why not}`` of the others."""
+    built = {name: build(node) for name, node in nodes.items() if node}
+    reasons = {n: m.available() for n, m in built.items() if hasattr(m, "available")}
+    reasons = {name: reason for name, reason in reasons.items() if reason}
+    return [metric for name, metric in built.items() if name not in reasons], reasons
+
+
+def prepared(metrics, truth):
+    """What metrics that look at pictures themselves see in the true ones: ``{metric: features}``.
+
+    Once for all conditions, by place in the list of metrics.
+    """
+    looking = [k for k, m in enumerate(metrics) if hasattr(m, "prepare") and m.needs in truth]
+    return {k: metrics[k].prepare(truth[metrics[k].needs]) for k in looking}
+
+
+def score_all(metrics, truth, predicted, own, seen=None):
+    """Put one condition through every metric whose material is there: ``{key: Score}``.
+
+    Parameters
+    ----------
+    metrics : list
+    truth, predicted : dict
+        Material by what it is: ``pooled``, ``pictures`` …
+    own : ndarray of int, shape (n_rows,)
+        The truth of each row.
+    seen : dict
+        Of `prepared`.
+    """
     scores = {}
-    for metric in metrics:
+    for number, metric in enumerate(metrics):
         if metric.needs in truth and metric.needs in predicted:
-            for score in metric(truth[metric.needs], predicted[metric.needs]):
+            asked = {"own": own} if getattr(metric, "asks_own", False) else {}
+            pair = truth[metric.needs], predicted[metric.needs]
+            if number in (seen or {}):
+                pair = seen[number], metric.prepare(pair[1])
+            for score in metric(*pair, **asked):
                 scores[metric.space, score.name, score.set_size] = score
     return scores
 
@@ -239,20 +277,14 @@ def _reader_accuracy(config, inputs, eyes, truths):
     }
 
 
-def _oracle(config, inputs, metrics, truths):
-    """What a decoder that knows one attribute and nothing else would score in embedding space."""
-    if config.oracle_attribute is None:
-        return {}
-    stimuli = inputs.table("index", "stimuli.tsv").set_index("stimulus_id")
-    if config.oracle_attribute not in stimuli:
-        raise ValueError(
-            f"evaluate.oracle_attribute={config.oracle_attribute}: the stimuli have "
-            f"{', '.join(stimuli.columns)}"
-        )
+def _oracle(inputs, metrics, truths):
+    """What a decoder that knows the category and nothing else is expected to score."""
+    category = categories_of(inputs)
     found = {}
     for subject, ids in truths.items():
-        knows = {"pooled": category_oracle(stimuli.loc[ids, config.oracle_attribute])}
-        scores = score_all(metrics, knows, knows).values()
+        own = np.arange(len(ids))
+        knows = {"pooled": category_oracle(category.loc[ids])}
+        scores = score_all(metrics, knows, knows, own).values()
         summary = lambda s: getattr(np, s.summary)(np.diagonal(s.values))
         found[subject] = [
             {"metric": s.name, "set_size": s.set_size, "value": summary(s), "chance": s.chance}

@@ -80,10 +80,29 @@ def contrasted(x):
     return np.moveaxis(np.clip(8 * (blurred - 0.5) + 0.5, 0, 1), 1, -1).astype(np.float32)
 
 
+def scored(metric, truth, predicted):
+    extra = {"own": np.arange(len(predicted))} if isinstance(metric, SSIM) else {}
+    return metric(truth, predicted, **extra)
+
+
+def test_with_few_partners_own_pairs_stay_and_chance_is_near():
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    predicted = truth[::-1] // 2 + rng.integers(0, 99, truth.shape, dtype=np.uint8)
+    rows = np.arange(40)[::-1]
+    (whole,) = SSIM(None)(truth, predicted, rows)
+    (some,) = SSIM(12)(truth, predicted, rows)
+    assert some.sampled and not whole.sampled and some.values.shape == (13, 40)
+    np.testing.assert_allclose(some.values[0], whole.values[rows, np.arange(40)])
+    others = whole.values[rows[:, None] != np.arange(40)[None]]
+    assert some.values[1:].mean() == pytest.approx(others.mean(), abs=0.01)
+    assert np.isin(some.values[1:].round(12), others.round(12)).all()
+
+
 @pytest.mark.parametrize("metric", [PixCorr(), SSIM()])
 def test_a_picture_is_most_like_itself(metric):
     some = pictures(7, 6)
-    values = metric(some, some)[0].values
+    values = scored(metric, some, some)[0].values
     np.testing.assert_allclose(own(values), 1, atol=1e-5)
     np.testing.assert_allclose(values, values.T, atol=1e-6)
     assert (np.argmax(values, axis=0) == np.arange(6)).all()
@@ -94,7 +113,7 @@ def test_more_noise_is_less_like(metric):
     rng = np.random.default_rng(8)
     some = pictures(9, 8)
     noisy = lambda sd: np.clip(some + sd * rng.normal(size=some.shape), 0, 255).astype(np.uint8)
-    means = [own(metric(some, noisy(sd))[0].values).mean() for sd in (1, 10, 40, 120)]
+    means = [own(scored(metric, some, noisy(sd))[0].values).mean() for sd in (1, 10, 40, 120)]
     assert means == sorted(means, reverse=True)
 
 
@@ -102,7 +121,7 @@ def test_brightness_changes_ssim_and_not_pixcorr():
     some = pictures(10, 4) // 2
     brighter = some + np.uint8(60)
     np.testing.assert_allclose(own(PixCorr()(some, brighter)[0].values), 1, atol=1e-9)
-    assert (own(SSIM()(some, brighter)[0].values) < 0.97).all()
+    assert (own(scored(SSIM(), some, brighter)[0].values) < 0.97).all()
 
 
 def test_sizes_that_differ_or_are_too_small_are_refused():

@@ -5,7 +5,7 @@ import pytest
 
 from neurodecode.metrics.identification import TwoWay
 from neurodecode.metrics.retrieval import Retrieval
-from neurodecode.metrics.score import Score
+from neurodecode.metrics.score import Score, partners
 from neurodecode.rigour.judge import (
     Draws,
     Panel,
@@ -130,3 +130,15 @@ def test_intervals_cover_the_expected_score_of_other_studies(common):
     moderate = value.mean(axis=0) < 0.97  # beyond, failures are too rare to be resampled
     assert moderate.sum() >= 10 and (covered[moderate] >= 0.9).all(), covered
     assert common or (covered <= 0.99).all(), covered
+
+
+def test_a_sampled_score_is_judged_as_the_whole_one():
+    table = RNG.random((N, N)) + 0.3 * np.eye(N)
+    which = partners(np.arange(N), N, N - 1)
+    sampled = Score("x", table[which, np.arange(N)], sampled=True)
+    _, rows, n_units = number_stimuli(IDS)
+    panel = Panel.of(rows["sub-01"], Draws.make(n_units, 500, 2000, np.random.default_rng(1)))
+    whole, some = judge(Score("x", table), panel), judge(sampled, panel)
+    assert (some.value, some.chance) == pytest.approx((whole.value, whole.chance))
+    assert some.null.mean() == pytest.approx(whole.null.mean(), abs=0.01)
+    assert some.null.std() == pytest.approx(whole.null.std(), rel=0.15)

@@ -181,3 +181,26 @@ def test_options_out_of_range_are_refused(store, study):
     for wrong in ({"text_template": "no place"}, {"blurry_px": 0}, {"batch": 0}):
         with pytest.raises(ValueError):
             embedded(store, root, index, **wrong)
+
+
+def test_categories_are_a_column_or_clusters(store, study, tmp_path):
+    root, index = study(["a picture"] * 7)
+    found = embedded(store, root, index)
+    assert set(read_table(found.path("categories.tsv"))["category"]) == {"cluster 1"}
+    assert json.loads(found.path("target.json").read_text())["category"].startswith("clusters")
+
+    with pytest.raises(UserError, match="recipe.category=kind: the pictures' table has no column"):
+        embedded(store, root, index, category="kind")
+
+
+@pytest.mark.parametrize("name", ["category", "kind"])
+def test_a_column_of_the_stimuli_sorts_them(store, study, artifact, name):
+    root, index = study(["a picture"] * 7)
+    kinds = list("aabbabb")
+    table = read_table(index.path("stimuli.tsv")).assign(**{name: kinds})
+    folder = index.folder
+    write_tsv(folder / "stimuli.tsv", table.to_dict("list"))
+    index = artifact(folder)
+    found = embedded(store, root, index, category="" if name == "category" else name)
+    assert read_table(found.path("categories.tsv"))["category"].tolist() == kinds
+    assert json.loads(found.path("target.json").read_text())["category"] == name

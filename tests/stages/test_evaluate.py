@@ -11,6 +11,7 @@ from neurodecode.core.key import file_digest
 from neurodecode.core.runner import run_stage
 from neurodecode.core.store import Store
 from neurodecode.core.views import read_table
+from neurodecode.metrics.score import Score
 from neurodecode.stages.evaluate import chosen_samples
 from neurodecode.stages.evaluate import run as evaluate
 
@@ -90,6 +91,8 @@ def _write_stimuli(root, true_pictures, colour, pooled):
     order = np.random.default_rng(1).permutation(N)  # rows of embed have an order of their own
     write_table(root / "embed/stimuli.tsv", stimuli[["stimulus_id"]].iloc[order])
     np.save(root / "embed/pooled.npy", pooled[order])
+    kinds = stimuli[["stimulus_id"]].assign(category=np.asarray(colour)).iloc[order]
+    write_table(root / "embed/categories.tsv", kinds)
     split = [{"subject": s, "stimulus_id": i, "split": "test"} for s in SUBJECTS for i in IDS]
     write_table(root / "split/split.tsv", pd.DataFrame(split))
     (root / "split/split.json").write_text('{"hash": "abc"}')
@@ -270,7 +273,6 @@ def test_every_option_changes_some_output(evaluated):
         {"interval": "bca"},
         {"level": 0.8},
         {"against": ["ridge"]},
-        {"oracle_attribute": "colour"},
         {"reader": None},
         {"encoder": None},
         {"metrics": {"pixcorr": METRICS["pixcorr"]}},
@@ -282,10 +284,53 @@ def test_every_option_changes_some_output(evaluated):
 
 
 def test_a_decoder_of_one_attribute_is_the_reference(evaluated):
-    figures = json.loads(evaluated({"oracle_attribute": "colour"}).path("figures.json").read_text())
+    figures = json.loads(evaluated().path("figures.json").read_text())
     oracle = {(s["metric"], s["set_size"]): s["value"] for s in figures["oracle"]["sub-01"]}
     assert 0.5 < oracle["two_way_embedding", None] < 1
     assert oracle["brain_to_image_top1", N] < 0.2, "it cannot tell pictures of one colour apart"
+
+
+class Asleep:
+    """A metric whose weights are not there."""
+
+    space, needs = "picture", "pictures"
+
+    def available(self) -> str:
+        """Say why not."""
+        return "weights missing: sleep.pth"
+
+
+class Watcher:
+    """Looks at pictures itself, and counts how often."""
+
+    space, needs, looks = "picture", "pictures", []
+
+    def prepare(self, pictures: np.ndarray) -> np.ndarray:
+        """Mean brightness."""
+        self.looks.append(len(pictures))
+        return pictures.mean(axis=(1, 2, 3))
+
+    def __call__(self, truth: np.ndarray, predicted: np.ndarray) -> list:
+        """Negative distance in brightness."""
+        return [Score("brightness", -np.abs(truth[:, None] - predicted[None]))]
+
+
+def test_what_cannot_be_computed_is_named_with_its_reason(evaluated):
+    own = {"sleep": {"_target_": f"{__name__}.Asleep"}, "pixcorr": METRICS["pixcorr"]}
+    found = evaluated({"metrics": own})
+    missing = table_of(found, "not_computed.tsv")
+    assert missing.to_dict("records") == [
+        {"metric": "sleep", "reason": "weights missing: sleep.pth"}
+    ]
+    assert set(table_of(found)["metric"]) == {"pixcorr"}
+
+
+def test_a_metric_may_look_at_pictures_itself_once_for_each_set(evaluated):
+    Watcher.looks.clear()
+    found = evaluated({"metrics": {"watch": {"_target_": f"{__name__}.Watcher"}}})
+    assert len(Watcher.looks) == len(SUBJECTS) * (1 + len(KINDS))
+    ceiling = pick(table_of(found), condition="true_features", metric="brightness")
+    assert (ceiling["p"] < 0.05).all()
 
 
 def test_without_pictures_the_embedding_is_scored_alone(evaluated):

@@ -106,6 +106,13 @@ def test_every_sample_is_kept_with_the_noise_of_its_row_and_number(made, predict
     }
 
 
+def test_only_the_conditions_asked_for_are_painted(made):
+    found = made(conditions=[])
+    assert [n for n in found.files if n.endswith("pictures.npy")] == ["model/pictures.npy"]
+    with pytest.raises(ValueError, match="names ridge: predict has model, shuffled, mean"):
+        made(conditions=["ridge"])
+
+
 def test_the_sample_nearest_to_the_decoded_embedding_is_chosen(made, predicted):
     table = read_table(made().path("model/samples.tsv"))
     assert list(zip(table["row_id"], table["sample"], strict=True)) == PAIRS
