@@ -34,20 +34,18 @@ class Retrieval:
         """Score `predicted` (n_rows, dim) against `truth` (n_truths, dim)."""
         similarity = cosine(truth, predicted)
         scores = []
-        for direction, query in (
-            ("brain_to_image", brain_to_image),
-            ("image_to_brain", image_to_brain),
-        ):
-            if direction == "image_to_brain" and truth.shape[0] != predicted.shape[0]:
+        for direction, axis in (("brain_to_image", 0), ("image_to_brain", 1)):
+            if axis and truth.shape[0] != predicted.shape[0]:
                 continue  # a picture with several rows has no single right answer
-            n = similarity.shape[0 if direction == "brain_to_image" else 1]
+            rivals, n = count_rivals(similarity, axis), similarity.shape[axis]
+            if not axis:
+                ranks = rivals[0] + rivals[1] / 2
             for k in self.top:
                 for size in [n, *(s for s in self.set_sizes if s < n)]:
                     if k < size:
-                        hits = query(similarity, k, size)
+                        hits = expected_hits(*rivals, n, k, size)
                         scores.append(Score(f"{direction}_top{k}", hits, k / size, size))
         n = len(similarity)
-        ranks = match_rank(similarity)
         scores.append(Score("median_rank", ranks, (n - 1) / 2, n, "median", "lower"))
         return scores
 

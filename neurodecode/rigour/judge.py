@@ -1,6 +1,7 @@
 """From a score's table to a line of results: value, interval, chance and p, alone and in pairs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -147,6 +148,11 @@ class Panel:
     truths: np.ndarray
     flips: np.ndarray
 
+    @cached_property
+    def signs(self):
+        """-1 where a unit swaps, else 1."""
+        return np.where(self.flips, -1.0, 1.0)
+
     @classmethod
     def of(cls, rows, draws):
         """Look the draws of the units up for `rows`."""
@@ -156,7 +162,7 @@ class Panel:
             rows,
             draws.counts[:, rows.unit],
             leave_one_out_counts(draws.counts.shape[1])[:, rows.unit],
-            dealt[:, unit_of_row],
+            np.asfortranarray(dealt[:, unit_of_row]),
             draws.flips[:, rows.unit],
         )
 
@@ -210,13 +216,11 @@ def _of_sampled(score, panel):
 def difference(a, b, panel):
     """Judge a minus b, two conditions of one subject on the same rows; no difference is chance."""
     one, other = (_resampled(v.rows, panel, v.summary) for v in (a, b))
-    first = np.where(panel.flips, b.rows, a.rows)
-    second = np.where(panel.flips, a.rows, b.rows)
     return Verdict(
         **{name: one[name] - other[name] for name in one},
         chance=0.0,
         n=a.n,
-        null=_summary_of(first, a.summary) - _summary_of(second, a.summary),
+        null=_swapped(a.rows, b.rows, panel, a.summary),
         rows=a.rows - b.rows,
         summary=a.summary,
         better=a.better,
@@ -277,6 +281,15 @@ def _resampled(trial_scores, panel, summary):
         "draws": summarise(column, panel.counts)[:, 0],
         "left_out": summarise(column, panel.left_out)[:, 0],
     }
+
+
+def _swapped(a, b, panel, summary):
+    """Differences after the swaps of each draw; of means it is the mean of differences, signed."""
+    if summary == "mean":
+        return panel.signs @ (a - b) / len(a)
+    flips = panel.flips
+    first, second = np.where(flips, b, a), np.where(flips, a, b)
+    return _summary_of(first, summary) - _summary_of(second, summary)
 
 
 def _summary_of(values, summary):
