@@ -71,6 +71,7 @@ def metric_lines(verdicts, kinds, interval="percentile", level=0.95, seed=0):
                     "p": p_of(verdict, rng),
                     "ceiling": best[key].value if key in best else np.nan,
                     "better": verdict.better,
+                    "summary": verdict.summary,
                 }
             )
     return lines

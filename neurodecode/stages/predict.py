@@ -65,7 +65,7 @@ class PredictConfig:
     """How test trials are read and the prior is sampled; conf/stage/predict.yaml explains each."""
 
     averaging: str = "repeats"
-    n_gallery: CountOrNone = 20
+    n_gallery: CountOrNone = 100
     n_samples: Count = 4
     sampling_steps: Count | None = 12
     eta: NotNegative = 1.0
