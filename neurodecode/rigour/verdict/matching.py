@@ -8,7 +8,7 @@ goes with the features, long rows would otherwise meet long rows more often than
 
 import numpy as np
 
-from neurodecode.rigour.bootstrap import mean_interval
+from neurodecode.rigour.bootstrap import percentile_interval
 from neurodecode.rigour.permutation import permutation_p, permuted_values
 
 CHANCE = 0.5
@@ -67,14 +67,15 @@ def judged(name, table, groups, n_permutations, rng):
     """
     values = np.diagonal(table)
     null = permuted_values(table.T, orders(groups, n_permutations, rng)).mean(axis=1)
-    low, high = mean_interval(values, np.arange(len(values)), n_permutations, rng)
+    resampled = values[rng.integers(len(values), size=(n_permutations, len(values)))]
+    low, high = percentile_interval(resampled.mean(axis=1))
     value = float(values.mean())
     p = permutation_p(value, null, rng)
     return {
         "name": name,
         "value": value,
-        "lo": low,
-        "hi": high,
+        "lo": float(low),
+        "hi": float(high),
         "p": p,
         "n": len(values),
         "chance": CHANCE,

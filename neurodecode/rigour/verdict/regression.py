@@ -1,8 +1,8 @@
 """What low-level features foretell of embeddings, however bent the relation: kernel ridge.
 
 The kernel is the sum of a linear and a Gaussian one of the standardised features, written as an
-explicit map on a few hundred landmarks (Nyström [1]_), so that ten thousand training pictures cost
-hardly more than one thousand. Penalties are those with the least error over rows left out one by
+explicit map on at most a thousand landmarks (Nyström [1]_), so that cost grows with the number of
+pictures, not with its cube. Penalties are those with the least error over rows left out one by
 one, which ridge regression yields without fitting again. Each principal axis of the outputs has a
 penalty of its own, so that what is well foretold is not shrunk with what is not.
 
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-N_LANDMARKS = 400
+N_LANDMARKS = 1000
 PENALTIES = 10.0 ** np.arange(-4, 5)  # relative to the mean square of the coordinates
 
 
 @dataclass(frozen=True)
-class FeatureMap:
-    """Turns features into the coordinates of one kernel.
+class FeatureMaps:
+    """Turn features into the coordinates of several kernels.
 
     Parameters
     ----------
@@ -29,37 +29,38 @@ class FeatureMap:
         Standardise the features; a constant one is left out (scale infinity).
     landmarks : ndarray, shape (n_landmarks, n_features)
         Standardised rows.
-    squeeze : ndarray, shape (n_landmarks, rank)
-        Turns kernels with the landmarks into coordinates.
-    width2 : float
-        Twice the squared deviation of the Gaussian.
+    squeezes : list of ndarray, shape (n_landmarks, rank)
+        Turn kernels with the landmarks into coordinates.
+    widths2 : list of float
+        Twice the squared deviation of each Gaussian.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     landmarks: np.ndarray
-    squeeze: np.ndarray
-    width2: float
+    squeezes: list
+    widths2: list
 
     @classmethod
-    def fit(cls, features, width, rng):
-        """Choose landmarks among rows (n, n_features); `width` in median distances between them."""
+    def fit(cls, features, widths, rng):
+        """Choose landmarks among rows (n, n_features); `widths` in median distances of them."""
         features = np.asarray(features, dtype=np.float64)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale = np.where(scale > 1e-9 * (1 + np.abs(mean)), scale, np.inf)
         chosen = rng.permutation(len(features))[:N_LANDMARKS]
         landmarks = (features[chosen] - mean) / scale
-        apart = _squared_distances(landmarks, landmarks)[np.triu_indices(len(landmarks), 1)]
-        middle = np.median(apart) if apart.size else 0.0
-        width2 = 2 * width**2 * (middle if middle > 0 else 1.0)
-        values, vectors = np.linalg.eigh(_kernel(landmarks, landmarks, width2))
-        kept = values > 1e-8 * values[-1]
-        return cls(mean, scale, landmarks, vectors[:, kept] / np.sqrt(values[kept]), width2)
+        linear, apart = _products(landmarks, landmarks)
+        middle = np.median(apart[np.triu_indices(len(apart), 1)]) if len(apart) > 1 else 0.0
+        widths2 = [2 * width**2 * (middle if middle > 0 else 1.0) for width in widths]
+        squeezes = [_inverse_root(linear + np.exp(-apart / width2)) for width2 in widths2]
+        return cls(mean, scale, landmarks, squeezes, widths2)
 
     def __call__(self, features):
-        """Coordinates of rows, (n, n_features) -> (n, rank)."""
+        """Coordinates of rows in each kernel, (n, n_features) -> list of (n, rank)."""
         rows = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
-        return _kernel(rows, self.landmarks, self.width2) @ self.squeeze
+        linear, apart = _products(rows, self.landmarks)
+        both = zip(self.widths2, self.squeezes, strict=True)
+        return [(linear + np.exp(-apart / width2)) @ squeeze for width2, squeeze in both]
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,14 @@ def _thin(x):
     return (vectors, s, x.T @ vectors / s) if wide else (x @ vectors / s, s, vectors)
 
 
-def _kernel(a, b, width2):
-    return a @ b.T / a.shape[1] + np.exp(-_squared_distances(a, b) / width2)
+def _inverse_root(kernel):
+    values, vectors = np.linalg.eigh(kernel)
+    kept = values > 1e-8 * values[-1]
+    return vectors[:, kept] / np.sqrt(values[kept])
 
 
-def _squared_distances(a, b):
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.maximum(squares, 0)
+def _products(a, b):
+    """Mean products and squared distances of rows, both (n_a, n_b)."""
+    inner = a @ b.T
+    apart = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * inner
+    return inner / a.shape[1], np.maximum(apart, 0)

@@ -2,9 +2,9 @@
 
 If the brain told nothing but low-level features, predictions and truth would be independent given
 them. Then the products of two residuals, prediction less what the features foretell of it and truth
-less what they foretell of it, average zero. Both are taken: an error of one regression is multiplied
-by that of the other, so that either may be off where the other is right (generalised covariance
-measure [1]_).
+less what they foretell of it, average zero. Both are taken: an error of one regression is
+multiplied by that of the other, so that either may be off where the other is right (generalised
+covariance measure [1]_).
 
 No residual may be fitted to itself, and no pair of residuals may share what fitted them: taking the
 same projection out of both would make the residuals alike, and permuting them would find the
@@ -14,8 +14,8 @@ real pairing special (measured: twice as many false alarms at 5 %). So
   pictures (each left out in turn). What the features foretell of the truth is offered to the second
   regression beside the features: a decoder of low-level features says much the same, and a hundred
   test pictures could not teach it anew;
-* without, the test pictures are dealt into five blocks on a ring: the neighbours of a block foretell
-  its predictions, the blocks two away its truth. No two rows then foretell each other.
+* without, the test pictures are dealt into five blocks on a ring: the neighbours of a block
+  foretell its predictions, the blocks two away its truth.
 
 References
 ----------
@@ -27,11 +27,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurodecode.rigour.verdict.regression import FeatureMap, Ridge, centred
+from neurodecode.rigour.verdict.regression import FeatureMaps, Ridge, centred
 
-WIDTHS = (0.5, 1.0, 2.0)  # of the Gaussian kernel, in median distances
+WIDTHS = (0.5, 1.0)  # of the Gaussian kernels, in median distances
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the foretold truth in the kernel for predictions
 N_BLOCKS = 5
+FOR_PREDICTIONS, FOR_TRUTH = (1, 4), (2, 3)  # blocks along the ring
 
 
 @dataclass(frozen=True)
@@ -50,60 +51,77 @@ class Features:
     @classmethod
     def of(cls, low_level, low_level_train, rng):
         """Fit the kernels to training pictures, or to the test pictures where there are none."""
-        known = low_level if low_level_train is None else low_level_train
-        maps = [FeatureMap.fit(known, width, rng) for width in WIDTHS]
-        train = None if low_level_train is None else [turn(low_level_train) for turn in maps]
-        return cls([turn(low_level) for turn in maps], train)
+        if low_level_train is None:
+            return cls(FeatureMaps.fit(low_level, WIDTHS, rng)(low_level), None)
+        maps = FeatureMaps.fit(low_level_train, WIDTHS, rng)
+        return cls(maps(low_level), maps(low_level_train))
 
     def __getitem__(self, rows):
         """Those of some test pictures."""
         return Features([x[rows] for x in self.test], self.train)
 
 
-def residuals(features, predicted, truth, truth_train, groups=None, groups_train=None, *, rng):
-    """What low-level features do not foretell, of predictions and of truth.
+@dataclass(frozen=True)
+class FromTraining:
+    """Residuals where training pictures foretell the truth.
 
     Parameters
     ----------
-    features : Features
-    predicted : ndarray, shape (n_subjects, n, dim)
-    truth : ndarray, shape (n, dim)
-    truth_train : ndarray, shape (n_train, dim), or None
-        None: test pictures foretell one another.
-    groups, groups_train : ndarray of int or None
-        Numbers of categories; where given, everything is about differences inside a category.
-    rng : numpy.random.Generator
-        Deals the blocks of the ring.
-
-    Returns
-    -------
-    predicted_left : ndarray, shape (n_subjects, n, dim)
-    truth_left : ndarray, shape (n, dim)
+    x : ndarray, shape (n, rank)
+        Coordinates of the test pictures.
+    foretold, truth_left : ndarray, shape (n, dim)
+    groups : ndarray of int, shape (n,)
     """
-    groups = np.zeros(len(truth), dtype=int) if groups is None else groups
-    if truth_train is None or features.train is None:
-        return _on_a_ring(features, predicted, truth, groups, rng)
-    fits = [Ridge.fit(x, truth_train, groups_train) for x in features.train]
-    best = int(np.argmin([fit.error for fit in fits]))
-    x = features.test[best]
-    foretold = fits[best](x)
-    left = [_left_out(p, x, foretold, groups) for p in predicted]
-    return np.stack(left), truth - foretold
+
+    x: np.ndarray
+    foretold: np.ndarray
+    truth_left: np.ndarray
+    groups: np.ndarray
+
+    @classmethod
+    def fit(cls, features, truth, groups, truth_train, groups_train):
+        """Regress truth on the features of training pictures, inside their groups if given."""
+        fits = [Ridge.fit(x, truth_train, groups_train) for x in features.train]
+        best = int(np.argmin([fit.error for fit in fits]))
+        x = features.test[best]
+        foretold = fits[best](x)
+        return cls(x, foretold, truth - foretold, groups)
+
+    def predicted_left(self, predicted):
+        """What other test pictures, by features and foretold truth, do not foretell: (n, dim)."""
+        x, foretold = (_of_size_one(part, self.groups) for part in (self.x, self.foretold))
+        both = (np.hstack([np.sqrt(1 - s) * x, np.sqrt(s) * foretold]) for s in SHARES)
+        fits = [Ridge.fit(coordinates, predicted, self.groups) for coordinates in both]
+        return min(fits, key=lambda fit: fit.error).left_out
 
 
-def _on_a_ring(features, predicted, truth, groups, rng):
-    xs = [centred(x, groups) for x in features.test]
-    block = rng.permutation(len(truth)) % N_BLOCKS
-    left = [_left_over(centred(p, groups), xs, block, (1, 4)) for p in predicted]
-    return np.stack(left), _left_over(centred(truth, groups), xs, block, (2, 3))
+@dataclass(frozen=True)
+class OnARing:
+    """Residuals where test pictures foretell one another.
 
+    Parameters
+    ----------
+    xs : list of ndarray, shape (n, rank)
+        Coordinates of the test pictures, less the mean of their group.
+    truth_left : ndarray, shape (n, dim)
+    groups, block : ndarray of int, shape (n,)
+    """
 
-def _left_out(predicted, x, foretold, groups):
-    """What other rows, by features and foretold truth, do not foretell of predictions."""
-    x, foretold = (_of_size_one(part, groups) for part in (x, foretold))
-    kernels = (np.hstack([np.sqrt(1 - s) * x, np.sqrt(s) * foretold]) for s in SHARES)
-    fits = [Ridge.fit(kernel, predicted, groups) for kernel in kernels]
-    return min(fits, key=lambda fit: fit.error).left_out
+    xs: list
+    truth_left: np.ndarray
+    groups: np.ndarray
+    block: np.ndarray
+
+    @classmethod
+    def fit(cls, features, truth, groups, rng):
+        """Deal the blocks and regress truth; differences inside groups only."""
+        xs = [centred(x, groups) for x in features.test]
+        block = rng.permutation(len(truth)) % N_BLOCKS
+        return cls(xs, _left_over(centred(truth, groups), xs, block, FOR_TRUTH), groups, block)
+
+    def predicted_left(self, predicted):
+        """What the neighbouring blocks do not foretell of predictions: (n, dim)."""
+        return _left_over(centred(predicted, self.groups), self.xs, self.block, FOR_PREDICTIONS)
 
 
 def _left_over(outputs, xs, block, away):
