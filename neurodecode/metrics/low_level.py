@@ -12,7 +12,7 @@ to which light and hue are added. Of every picture, scaled to 64 x 64 pixels,
 
 Edges are averaged in 8 x 8 cells, light and hue in 16 x 16: finer than the gist's 4 x 4, since
 early visual cortex tells places in a picture apart to better than an eighth of its width, and what
-it tells must not pass for content. (In the simulated study, kernel ridge on 1,200 pictures foretells
+it tells must not pass for content. (In the simulated study, kernel ridge on 1,200 pictures tells
 .81 of the variance of embeddings within a category from these; with 16 x 16 cells for all .78, with
 8 x 8 .72, with 4 x 4 .70.) Cells are Gaussian windows (deviation half a cell), since hard edges
 would make a feature jump when an object moves by one pixel. Square roots are taken of energies and
