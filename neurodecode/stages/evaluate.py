@@ -42,7 +42,7 @@ class EvaluateConfig:
     oracle_attribute: str | None = None
     n_bootstrap: Count = 1000
     n_permutations: Count = 1000
-    interval: Literal["percentile", "bca"] = "percentile"
+    interval: Literal["wilson", "percentile", "bca"] = "wilson"
     level: Level = 0.95
     seed: Seed = 0
     root: str = field(default="", metadata={"keyed": False})
