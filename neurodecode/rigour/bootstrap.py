@@ -9,7 +9,7 @@ hold the expected score of new test sets is printed by ``scripts/bench/statistic
 
 Where a score lies between 0 and 1, Wilson's interval is used by default, with the variance that the
 draws show. Percentile intervals fail where hits, or failures, are rare: of 200 stimuli at .95 they
-covered .61 of the time for top-1 at chance, .86 at a top-1 of .02 and .52 at .996; Wilson's .94, .97
+covered .61 of the time for top-1 at chance, .86 at a top-1 of .02, .52 at .996; Wilson's .94, .97
 and .95. Both are too narrow for mean two-way scores above .97 (.93 at .964, .87 at .997: a few hard
 stimuli carry all of the spread), and for retrieval where all predictions lean to one side and a few
 candidates take the hits of all others (.7: take the common part out before comparing). They are too

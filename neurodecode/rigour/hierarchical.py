@@ -26,7 +26,9 @@ POPULATIONS = {
     "subjects": ("subject", "session"),
     "both": ("subject", "session", "stimulus"),
 }
-LEAST_SUBJECTS = 8  # of fewer, the spread between people is not known well enough to speak of others
+LEAST_SUBJECTS = (
+    8  # of fewer, the spread between people is not known well enough to speak of others
+)
 
 
 def row_counts(subjects, sessions, stimuli, population, n_draws, rng):
