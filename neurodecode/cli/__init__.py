@@ -123,11 +123,22 @@ def _parser():
     report.add_argument(
         "--out", type=Path, help="folder of the report; by default the sweep's, else this one"
     )
+    report.add_argument(
+        "--permutations",
+        action="store_true",
+        help="p-values of one run among others of it with train.permutation=1,2,…",
+    )
     report.set_defaults(action=_report_runs)
     return parser
 
 
 def _report_runs(arguments):
+    if arguments.permutations:
+        from neurodecode.stages.permutations import permutation_report, told
+
+        table, place = permutation_report(arguments.runs, arguments.out)
+        print("\n".join([*told(table), f"table: {place}"]))
+        return 0
     from neurodecode.stages.group import group_report
 
     made = group_report(arguments.runs, arguments.out, planned_jobs)
