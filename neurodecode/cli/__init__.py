@@ -57,6 +57,22 @@ neurodecode report runs/demo/sweep_2026-01-31_12-00-00
 neurodecode report 'runs/demo/2026-*' --out together"""
 
 
+PLAN = """\
+neurodecode plan runs/demo/… within=.05           from a finished run: its score and spread
+neurodecode plan score=.3 chance=.01 within=.05 power=.9
+neurodecode plan score=.8 metric=two_way stimuli=[50,100,200] subjects=[8,20] \\
+    population=both subject_sd=.05               without one: what you hope for
+
+    score metric candidates chance sd            what is planned for: metric=top1, top5, two_way …
+    stimuli repeats subjects                     sizes to lay out: a number or a list
+    reliability                                  correlation of single trials with the same picture
+    shared subject_sd population                 how subjects differ; stimuli, subjects or both
+    within power level alpha                     what is wanted: ± half width, power
+    condition                                    of the run: model
+
+docs/planning.md has it in full."""
+
+
 def main(argv=None):
     """Run the command line and return its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -97,22 +113,50 @@ def _parser():
         "import": "turn files you have into BIDS",
     }.items():
         _data_parser(add(name, text), name)
+    plan = add("plan", "say how many test pictures, repeats and subjects a study needs")
+    plan.epilog = PLAN
+    plan.add_argument("words", nargs="+", metavar="[RUN] KEY=VALUE", help="a finished run; numbers")
+    plan.set_defaults(action=_plan)
     report = add("report", "report several runs together, over subjects and seeds")
     report.epilog = REPORT
     report.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run or of a sweep")
     report.add_argument(
         "--out", type=Path, help="folder of the report; by default the sweep's, else this one"
     )
+    report.add_argument(
+        "--permutations",
+        action="store_true",
+        help="p-values of one run among others of it with train.permutation=1,2,…",
+    )
     report.set_defaults(action=_report_runs)
     return parser
 
 
 def _report_runs(arguments):
+    if arguments.permutations:
+        from neurodecode.stages.permutations import permutation_report, told
+
+        table, place = permutation_report(arguments.runs, arguments.out)
+        print("\n".join([*told(table), f"table: {place}"]))
+        return 0
     from neurodecode.stages.group import group_report
 
     made = group_report(arguments.runs, arguments.out, planned_jobs)
     print(f"{made.sentence}\nreport: {made.page}")
     return 0 if made.complete else 3
+
+
+def _plan(arguments):
+    from neurodecode.stages.plan import make_plan
+
+    runs = [word for word in arguments.words if "=" not in word]
+    if len(runs) > 1:
+        from neurodecode.core.errors import ConfigError
+
+        raise ConfigError(f"plan goes by one run, got {' and '.join(runs)}")
+    options = key_values(word for word in arguments.words if "=" in word)
+    print(make_plan(*runs, **options))
+    return 0
 
 
 def _data_parser(parser, verb):

@@ -12,6 +12,7 @@ from neurodecode.rigour.bootstrap import (
     resample_counts,
     weighted_mean,
     weighted_median,
+    wilson_interval,
 )
 from neurodecode.rigour.controls import mismatched_mean
 from neurodecode.rigour.permutation import (
@@ -23,6 +24,7 @@ from neurodecode.rigour.permutation import (
 )
 
 SUMMARIES = {"mean": weighted_mean, "median": weighted_median}
+INTERVALS = ("wilson", "percentile", "bca")
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Verdict:
         The trial scores; empty for a pooled one.
     summary, better : str
         As in the score.
+    share : bool
+        Whether no row can earn less than 0 or more than 1.
     """
 
     value: float
@@ -126,6 +130,7 @@ class Verdict:
     rows: np.ndarray
     summary: str
     better: str
+    share: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,6 +197,7 @@ def judge(score, panel):
         rows=trial_scores,
         summary=score.summary,
         better=score.better,
+        share=bool(score.values.min() >= 0 and score.values.max() <= 1),
     )
 
 
@@ -248,16 +254,20 @@ def pool(verdicts, n_units):
         rows=np.empty(0),
         summary=verdicts[0].summary,
         better=verdicts[0].better,
+        share=all(v.share for v in verdicts),
     )
 
 
 def interval_of(verdict, kind, level):
-    """Interval of a verdict: ``percentile``, or ``bca`` where the score is a mean.
+    """Interval of a verdict: ``wilson``, ``bca`` or ``percentile``, each where it holds.
 
-    The jackknife that BCa leans on fails for medians: those keep the percentile interval.
+    Wilson's is for means of values between 0 and 1, BCa for means (the jackknife it leans on fails
+    for medians): all others keep the percentile interval.
     """
-    if kind not in ("percentile", "bca"):
-        raise ValueError(f"interval is {kind!r}: percentile or bca")
+    if kind not in INTERVALS:
+        raise ValueError(f"interval is {kind!r}: {', '.join(INTERVALS[:-1])} or {INTERVALS[-1]}")
+    if kind == "wilson" and verdict.share and verdict.summary == "mean":
+        return wilson_interval(verdict.draws, verdict.value, verdict.n, level)
     if kind == "bca" and verdict.summary == "mean":
         return bca_interval(verdict.draws, verdict.value, verdict.left_out, level)
     low, high = percentile_interval(verdict.draws, level)

@@ -71,3 +71,24 @@ def swaps(n_units, n_draws, rng):
     after such swaps is as likely as the one observed. All rows of a unit swap together.
     """
     return rng.random((n_draws, n_units)) < 0.5
+
+
+def permuted_stimuli(stimulus_ids, rng):
+    """Deal the stimuli of some trials out anew, and keep together what is of the same one.
+
+    Trials of one stimulus stay together, and those of other subjects with them, so that repeats and
+    what subjects have in common remain; only what the brain says of the pictures is lost.
+
+    Parameters
+    ----------
+    stimulus_ids : iterable of str
+        Of the trials of all subjects.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dealt : dict of str to str
+        Stimulus -> the one it is taken for.
+    """
+    stimuli = sorted(set(stimulus_ids))
+    return dict(zip(stimuli, (stimuli[k] for k in rng.permutation(len(stimuli))), strict=True))

@@ -28,7 +28,7 @@ def pool_subjects(verdicts, n_units):
     return verdicts | pooled
 
 
-def metric_lines(verdicts, kinds, interval="percentile", level=0.95, seed=0):
+def metric_lines(verdicts, kinds, interval="wilson", level=0.95, seed=0):
     """Say of every score: value, interval, n, chance, p and ceiling.
 
     Parameters
@@ -109,7 +109,7 @@ def differences(verdicts, pairs, panels, n_units, keep=lambda key: True):
     return pool_subjects(judged, n_units) if judged else {}
 
 
-def comparison_lines(judged, interval="percentile", level=0.95, seed=0):
+def comparison_lines(judged, interval="wilson", level=0.95, seed=0):
     """Say of every difference: its size, interval, n and two-sided p; see `metric_lines`."""
     lines = []
     for (subject, (a, b)), scores in judged.items():

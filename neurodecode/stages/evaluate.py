@@ -44,7 +44,7 @@ class EvaluateConfig:
     against: tuple[str, ...] = AGAINST
     n_bootstrap: Count = 1000
     n_permutations: Count = 1000
-    interval: Literal["percentile", "bca"] = "percentile"
+    interval: Literal["wilson", "percentile", "bca"] = "wilson"
     level: Level = 0.95
     seed: Seed = 0
     root: str = field(default="", metadata={"keyed": False})

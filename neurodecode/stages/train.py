@@ -17,8 +17,9 @@ import numpy as np
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
 from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
-from neurodecode.core.seeds import child_seed
+from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
+from neurodecode.rigour.permutation import permuted_stimuli
 from neurodecode.stages.align import load_fitted
 from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.weights import named_folders
@@ -43,6 +44,7 @@ class TrainConfig:
     simulator_components: Count = 200
     least_noise: Share = 0.7
     ridge_components: Count = 64
+    permutation: Seed | None = None
     seed: Seed = 0
     device: str = "cpu"
     checkpoint_every: Count = field(default=5, metadata={"keyed": False})
@@ -68,6 +70,9 @@ def run(config, inputs, out):
     subjects = inputs.members("preprocess")
     train, val = ({s: aligned(inputs, s, rows) for s in subjects} for rows in ("train", "val"))
     check_validation(val)
+    if config.permutation is not None:
+        train, val = (permuted(side, config.permutation) for side in (train, val))
+        out.log("labels permuted: this is a draw of the null, no decoder")
     stimuli, tables = stimulus_tables(inputs)
     seen = np.unique([i for _, t in train.values() for i in stimuli.get_indexer(t["stimulus_id"])])
     statistics = training_statistics(tables, seen)
@@ -138,6 +143,18 @@ def check_validation(val):
             f"{', '.join(without)}: no validation rows, which choose the network's epoch and tell "
             "how far decoders are to be believed; raise split.rule.val_fraction or name val_runs"
         )
+
+
+def permuted(side, seed):
+    """Take the stimuli of one side's trials for one another; for all subjects alike.
+
+    What was aligned before knew which trials are of the same picture, and never which picture: it
+    is the same under any permutation. Test trials keep their own.
+    """
+    ids = [i for _, trials in side.values() for i in trials["stimulus_id"]]
+    dealt = permuted_stimuli(ids, child_rng(seed, "permutation"))
+    taken = lambda trials: trials.assign(stimulus_id=trials["stimulus_id"].map(dealt))
+    return {subject: (responses, taken(trials)) for subject, (responses, trials) in side.items()}
 
 
 def stimulus_tables(inputs):

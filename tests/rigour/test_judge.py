@@ -106,7 +106,7 @@ def test_bca_is_for_means_and_unknown_kinds_are_refused():
     assert interval_of(v, "bca", 0.95) != interval_of(v, "percentile", 0.95)
     (m, _), *_ = verdicts([RNG.random((N, N)) ** 6] * 2, summary="median")
     assert interval_of(m, "bca", 0.95) == interval_of(m, "percentile", 0.95)
-    with pytest.raises(ValueError, match="percentile or bca"):
+    with pytest.raises(ValueError, match="wilson, percentile or bca"):
         interval_of(v, "normal", 0.95)
 
 
