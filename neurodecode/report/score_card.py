@@ -186,9 +186,11 @@ def _counts(counts):
 def _records(frame):
     if frame is None:
         return None
-    return [{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{k: _plain(k, v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _plain(value):
-    """NaN is not JSON: what is missing is null."""
-    return None if value != value else value
+def _plain(name, value):
+    """NaN is not JSON: what is missing is null; a number of candidates is whole."""
+    if value != value:
+        return None
+    return int(value) if name == "set_size" else value

@@ -11,9 +11,9 @@ simulated studies of 64 dimensions with 100 prior draws (scripts/bench/abstentio
 of each sample's variance follows the brain, p ≤ .05 is reached by
 
     share of variance    .1     .2     .4
-    2 samples a row     .21    .51    .94
-    4 samples a row     .61    .97   1.00
-    8 samples a row     .98   1.00   1.00
+    2 samples a row     .20    .47    .95
+    4 samples a row     .55    .94   1.00
+    8 samples a row     .93   1.00   1.00
 
 Compared by energy distance, or without standardising, fewer rows are told. With one sample nothing
 can be: a good posterior's single draw is, over rows, a draw of the prior.

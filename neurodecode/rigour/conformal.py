@@ -168,7 +168,9 @@ def own_similarity(similarity: np.ndarray, own: np.ndarray) -> np.ndarray:
         )
     scores = similarity[np.arange(len(own)), own]
     if np.isnan(scores).any():
-        raise ValueError(f"{np.isnan(scores).sum()} similarities are NaN: predictions must be finite")
+        raise ValueError(
+            f"{np.isnan(scores).sum()} similarities are NaN: predictions must be finite"
+        )
     return scores
 
 
