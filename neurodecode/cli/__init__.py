@@ -172,7 +172,9 @@ neurodecode audit predictions=predicted.tsv truth=true.tsv
     truth=FILE        the same of the stimuli that were shown
 and, if wanted:
     categories=FILE category=COLUMN           what a decoder of categories alone would score
-    low_level=FILE                            low-level features of the stimuli, for the verdict
+    low_level=FILE                            low-level features of the stimuli, or the folder of
+                                              their pictures, for the verdict
+    train=FILE                                true embeddings of the training stimuli
     prior=FILE ceiling=FILE                   predictions without a brain; with the true features
     n_bootstrap=1000 n_permutations=1000 level=0.95 seed=0
     out=DIR                                   where the page and the tables go; default audit

@@ -17,6 +17,9 @@ of each sample's variance follows the brain, p ≤ .05 is reached by
 
 Compared by energy distance, or without standardising, fewer rows are told. With one sample nothing
 can be: a good posterior's single draw is, over rows, a draw of the prior.
+
+A small p says that the decoder told the generator something, not that it was right: samples of a
+shuffled brain agree as well. Whether it was right is what scores are for.
 """
 
 from math import comb
@@ -36,7 +39,7 @@ def indistinguishable(samples, prior_samples, rng, n_permutations=999):
         Samples of each row under one condition: embeddings, tokens or pictures as vectors.
     prior_samples : ndarray, shape (..., dim)
         Draws without a brain, pooled over rows; at most 200 of them, drawn by `rng`, are used.
-        Their noise must not be that of `samples`: draw them under other seeds.
+        One that shares its noise with a sample of a row makes that row's p no smaller.
     rng : numpy.random.Generator
     n_permutations : int
 
