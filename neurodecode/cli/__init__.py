@@ -129,6 +129,12 @@ def _parser():
         help="p-values of one run among others of it with train.permutation=1,2,…",
     )
     report.set_defaults(action=_report_runs)
+    _leaderboard_parser(
+        add("leaderboard", "rank runs by one score; unlike protocols are not mixed")
+    )
+    _audit_parser(
+        add("audit", "audit anybody's predictions: a table of ids and embeddings will do")
+    )
     return parser
 
 
@@ -157,6 +163,79 @@ def _plan(arguments):
     options = key_values(word for word in arguments.words if "=" in word)
     print(make_plan(*runs, **options))
     return 0
+
+
+LEADERBOARD = """\
+Every run's score card says how its scores were come by. Where two differ in what makes scores
+comparable (split, averaging, candidates, version of the metric …) nothing is ranked and the field
+is named. docs/score_card.md has them all.
+
+neurodecode leaderboard runs/demo --metric brain_to_image_top1
+neurodecode leaderboard runs/demo runs/other --by protocol --csv board.csv"""
+
+
+def _leaderboard_parser(parser):
+    parser.epilog = LEADERBOARD
+    parser.add_argument("runs", nargs="+", metavar="DIR", help="folder of a run, or of several")
+    parser.add_argument("--metric", help="score to rank by; by default the first that was compared")
+    parser.add_argument("--set-size", type=int, help="number of candidates; by default all")
+    parser.add_argument("--subject", default="all", help="by default the mean over subjects")
+    parser.add_argument(
+        "--condition", action="append", help="model by default; may be given several times"
+    )
+    parser.add_argument("--by", choices=["protocol"], help="a table for each protocol")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="FIELD", help="may differ, as if it did not"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every line, unrounded")
+    parser.set_defaults(action=_leaderboard)
+
+
+def _leaderboard(arguments):
+    from neurodecode.stages.leaderboard import leaderboard, save_csv, table_text
+
+    board = leaderboard(
+        arguments.runs,
+        arguments.metric,
+        arguments.set_size,
+        arguments.subject,
+        arguments.condition or ["model"],
+        by_protocol=arguments.by == "protocol",
+        allow=arguments.allow,
+    )
+    print(table_text(board), end="")
+    if arguments.csv:
+        save_csv(board, arguments.csv)
+        print(f"table: {arguments.csv}")
+
+
+AUDIT = """\
+neurodecode audit predictions=predicted.tsv truth=true.tsv
+    predictions=FILE  stimulus_id and the predicted embedding (.tsv, .csv, .parquet, .npz,
+                      .npy beside a .tsv of ids), or a folder of pictures named by stimulus id
+    truth=FILE        the same of the stimuli that were shown
+and, if wanted:
+    categories=FILE category=COLUMN           what a decoder of categories alone would score
+    low_level=FILE                            low-level features of the stimuli, or the folder of
+                                              their pictures, for the verdict
+    train=FILE                                true embeddings of the training stimuli
+    prior=FILE ceiling=FILE                   predictions without a brain; with the true features
+    n_bootstrap=1000 n_permutations=1000 level=0.95 seed=0
+    out=DIR                                   where the page and the tables go; default audit
+
+docs/audit.md shows the files and what is printed."""
+
+
+def _audit_parser(parser):
+    parser.epilog = AUDIT
+    parser.add_argument("options", nargs="+", metavar="KEY=VALUE", help="predictions=, truth=, …")
+    parser.set_defaults(action=_audit)
+
+
+def _audit(arguments):
+    from neurodecode.stages.audit_files import audit_files
+
+    print(audit_files(**key_values(arguments.options)), end="")
 
 
 def _data_parser(parser, verb):

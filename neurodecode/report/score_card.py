@@ -1,6 +1,20 @@
-"""The score card: how the scores were come by, for machines and referees."""
+"""The score card: how the scores were come by, for machines and referees; docs/score_card.md."""
 
-from neurodecode.report.artifacts import conditions, document, first_member, scored, table
+import json
+from pathlib import Path
+
+from neurodecode.report.artifacts import (
+    conditions,
+    document,
+    first_member,
+    scored,
+    subjects,
+    table,
+)
+from neurodecode.report.protocol import leaks, metric_versions, protocol
+
+SCHEMA_VERSION = 1  # rises when a key changes its meaning or goes
+SCHEMA = Path(__file__).with_name("score_card.schema.json")
 
 STAGES = (
     "simulate",
@@ -17,6 +31,7 @@ STAGES = (
     "explore",
     "evaluate",
     "timecourse",
+    "audit",
 )
 
 
@@ -32,13 +47,20 @@ def score_card(inputs, title):
     Returns
     -------
     card : dict
-        title, subjects and trials, split (hash, rule, counts), averaging, beta_preparation,
-        selection, seeds, conditions, test_openings, versions, commit, keys, and the scores.
+        As score_card.schema.json says; docs/score_card.md explains every key.
     """
     made = list(provenance(inputs))
     configs = {p["stage"]: p["config"] for p in made}
+    metrics = _records(scored(inputs, "metrics.tsv"))
     return {
+        "schema_version": SCHEMA_VERSION,
         "title": title,
+        "subjects": subjects(inputs),
+        "protocol": protocol(inputs, configs),
+        "metric_versions": metric_versions(inputs),
+        "candidates": candidates(metrics or []),
+        "leaks": leaks(inputs),
+        "verdict": document(inputs, "audit", "verdict.json"),
         "split": document(inputs, "split", "split.json"),
         "averaging": averaging(inputs),
         "beta_preparation": configs.get("preprocess"),
@@ -51,9 +73,74 @@ def score_card(inputs, title):
         "versions": made[-1]["versions"] if made else {},
         "hardware": made[-1]["hardware"] if made else {},
         "keys": {" ".join(filter(None, (p["stage"], p["each"]))): p["key"] for p in made},
-        "metrics": _records(scored(inputs, "metrics.tsv")),
+        "metrics": metrics,
         "comparisons": _records(scored(inputs, "comparisons.tsv")),
     }
+
+
+def candidates(metrics):
+    """Sizes of the candidate sets that each score of retrieval was made with."""
+    found = {}
+    for line in metrics:
+        if line.get("set_size") is not None:
+            found.setdefault(line["metric"], set()).add(int(line["set_size"]))
+    return {name: sorted(sizes) for name, sizes in found.items()}
+
+
+def check_score_card(card, name="score_card.json"):
+    """Check a score card against the schema that comes with the package.
+
+    Parameters
+    ----------
+    card : object
+        As read from JSON.
+    name : str
+        What to call it.
+
+    Raises
+    ------
+    ValueError
+        Naming the key, what it is and what was expected.
+    """
+    if not (isinstance(card, dict) and card.get("schema_version") == SCHEMA_VERSION):
+        came = card.get("schema_version") if isinstance(card, dict) else type(card).__name__
+        raise ValueError(
+            f"{name}: schema_version is {came}, expected {SCHEMA_VERSION}: written by another "
+            "version of neurodecode; run the same `neurodecode run` again to rewrite it"
+        )
+    _conforms(card, json.loads(SCHEMA.read_text(encoding="utf-8")), name)
+
+
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": int | float,
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def _conforms(value, schema, where):
+    """Check what the schema uses of JSON Schema: type, enum, required, properties, items."""
+    kinds = schema.get("type", list(TYPES))
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    of_kind = [k for k in kinds if isinstance(value, TYPES[k])]
+    if not of_kind or (isinstance(value, bool) and "boolean" not in kinds):
+        raise ValueError(f"{where} is {value!r:.60}: expected {' or '.join(kinds)}")
+    if value not in schema.get("enum", [value]):
+        raise ValueError(f"{where} is {value!r}: expected one of {schema['enum']}")
+    if isinstance(value, dict):
+        missing = [key for key in schema.get("required", ()) if key not in value]
+        if missing:
+            raise ValueError(f"{where} has no {', '.join(missing)}")
+        for key, inner in value.items():
+            rule = schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
+            _conforms(inner, rule, f"{where}: {key}")
+    if isinstance(value, list):
+        for place, inner in enumerate(value):
+            _conforms(inner, schema.get("items", {}), f"{where}[{place}]")
 
 
 def provenance(inputs):
@@ -99,9 +186,11 @@ def _counts(counts):
 def _records(frame):
     if frame is None:
         return None
-    return [{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{k: _plain(k, v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _plain(value):
-    """NaN is not JSON: what is missing is null."""
-    return None if value != value else value
+def _plain(name, value):
+    """NaN is not JSON: what is missing is null; a number of candidates is whole."""
+    if value != value:
+        return None
+    return int(value) if name == "set_size" else value

@@ -253,7 +253,5 @@ def noise_free_correlation(decoded, truth, stimulus, confidence=0.95):
     known = np.all(signal > 0) and np.all(spread > 0)
     r = product / np.sqrt(signal * scale * spread) if known else np.full(len(weights), np.nan)
     n_groups = len(weights) - 1
-    half = student.ppf((1 + confidence) / 2, n_groups - 1) * np.sqrt(
-        (n_groups - 1) * r[1:].var()
-    )
+    half = student.ppf((1 + confidence) / 2, n_groups - 1) * np.sqrt((n_groups - 1) * r[1:].var())
     return Ceiling(name, *map(float, (r[0], r[0] - half, r[0] + half)), trials.n_repeated, np.inf)

@@ -107,9 +107,7 @@ def _halves(rows, which, rng):
     )
 
 
-def identification_ceiling(
-    decoded, stimulus, n_repeats=1, n_groups=10, confidence=0.95, *, rng
-):
+def identification_ceiling(decoded, stimulus, n_repeats=1, n_groups=10, confidence=0.95, *, rng):
     """Estimate identification of a mean of `n_repeats` trials among noise-free candidates.
 
     The candidates are what the decoder would say of the same stimuli after endless repeats. Their
