@@ -224,7 +224,7 @@ def test_subjects_who_saw_the_same_are_graded_together():
     predicted = {s: {"model": {"pooled": truth + rng.normal(size=(6, 4))}} for s in ("one", "two")}
     seen = dict.fromkeys(predicted, IDS[:6])
     found = judge_embeddings(predicted, seen, stimuli, [TwoWay()], 20, 19, checks=FAKES)
-    assert list(found["verdict"]) == ["one", "two", "all"]
+    assert list(found["verdict"]) == ["all", "one", "two"]
     assert found["verdict"]["all"]["reasons"][0] == "(2, 6, 4) (6, 4)"
     seen["two"] = IDS[:5]
     predicted["two"]["model"]["pooled"] = predicted["two"]["model"]["pooled"][:5]

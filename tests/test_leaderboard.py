@@ -104,6 +104,7 @@ def test_averaged_and_single_trial_rows_are_not_mixed(made):
     text = str(told.value)
     assert "  averaging\n" in text and f"null  in {folders[0]}" in text
     assert f'"none"  in {folders[1]}' in text and "--by protocol" in text
+    assert "or --allow averaging --allow repeats if that is the comparison" in text
     code = cli.main(["leaderboard", *map(str, folders), "--metric", METRIC])
     assert code == 2
 

@@ -22,8 +22,8 @@ def audited_page(about, found):
         Self-contained: no request leaves it.
     """
     subjects = list(dict.fromkeys(line["subject"] for line in found["metrics"]))
-    if len(subjects) == 2:  # the pooled lines of one subject are its own
-        subjects = subjects[:1]
+    # pooled lines come last and are shown first; those of one subject are its own
+    subjects = subjects[:1] if len(subjects) == 2 else [*subjects[-1:], *subjects[:-1]]
     metrics = dict.fromkeys(line["metric"] for line in found["metrics"])
     return render(
         "audited.html.j2",

@@ -68,7 +68,7 @@ def metric_versions(inputs):
         name: {
             "target": node["_target_"],
             "space": getattr(locate(node["_target_"]), "space", None),
-            "options": {k: v for k, v in node.items() if k != "_target_"},
+            "options": {k: v for k, v in _bare(node).items() if k != "_target_"},
             "version": _version(node["_target_"].rpartition(".")[0], made["code"]),
         }
         for name, node in chosen.items()
@@ -129,8 +129,10 @@ def leaks(inputs):
 
 
 def _bare(node):
-    """A choice without where it runs."""
-    return node and {k: v for k, v in node.items() if k not in HOW_TO_RUN}
+    """A choice, and those within it, without where they run."""
+    if not isinstance(node, dict):
+        return node
+    return {k: _bare(v) for k, v in node.items() if k not in HOW_TO_RUN}
 
 
 def _of_stage(stage, code):

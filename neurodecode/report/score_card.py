@@ -75,6 +75,7 @@ def score_card(inputs, title):
         "keys": {" ".join(filter(None, (p["stage"], p["each"]))): p["key"] for p in made},
         "metrics": metrics,
         "comparisons": _records(scored(inputs, "comparisons.tsv")),
+        "not_computed": _records(scored(inputs, "not_computed.tsv")) or [],
     }
 
 

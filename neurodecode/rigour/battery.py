@@ -201,11 +201,10 @@ def _checked(checks, predicted, truths, rows, stimuli, how):
 
 def _graded(grade, said, truths, stimuli, n_permutations, seed):
     """Verdicts of subjects, and of all together where they saw the same stimuli."""
-    graded = dict(said)
+    graded, verdicts = dict(said), {}
     first = next(iter(truths.values()))
     if len(said) > 1 and all(np.array_equal(first, ids) for ids in truths.values()):
-        graded[ALL] = np.stack(list(said.values()))
-    verdicts = {}
+        graded = {ALL: np.stack(list(said.values()))} | said
     for subject, mine in graded.items():
         ids = truths.get(subject, first)
         if len(ids) >= LEAST_GRADED:

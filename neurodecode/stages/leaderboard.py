@@ -235,12 +235,13 @@ def _refuse(differing, metric, n_runs):
     for field, who in differing.items():
         told.append(f"  {field}")
         told += [f"    {_short(value)}  in {_some(runs)}" for value, runs in who.items()]
-    first = next(iter(differing)).split(".")[0]
+    fields = dict.fromkeys(field.split(".")[0] for field in differing)
+    allow = " ".join(f"--allow {field}" for field in fields)
     raise UserError(
         f"these {n_runs} runs cannot be ranked by {metric}, since their protocols differ:\n"
         + "\n".join(told)
-        + "\ngive runs of one protocol, or --by protocol for a table of each, or --allow "
-        f"{first} if that is the comparison"
+        + f"\ngive runs of one protocol, or --by protocol for a table of each, or {allow} "
+        "if that is the comparison"
     )
 
 

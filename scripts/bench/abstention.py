@@ -1,6 +1,6 @@
 """False alarms and power of the flag "could be a draw of the prior", over simulated studies.
 
-    python scripts/bench/abstention.py           # 4,000 rows a cell; about three minutes
+    python scripts/bench/abstention.py           # 4,000 rows a cell; about a minute
     python scripts/bench/abstention.py --rows 400
 
 In each study half of the rows' samples share part of their variance, as if read from a brain; the

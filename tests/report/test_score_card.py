@@ -15,7 +15,7 @@ from tests.report.study import fabricate_categories
 
 METRICS = {
     "retrieval": {"_target_": "neurodecode.metrics.retrieval.Retrieval", "top": [1]},
-    "pixcorr": {"_target_": "neurodecode.metrics.pixel.PixCorr"},
+    "pixcorr": {"_target_": "neurodecode.metrics.pixel.PixCorr", "device": "cpu"},
     "off": None,
 }
 CODE = {"neurodecode.metrics.retrieval": "aaaa", "neurodecode.metrics.score": "bbbb"}
@@ -116,6 +116,7 @@ def test_a_metric_has_the_version_of_the_code_that_made_the_scores(artifacts, st
 
     first = versions(CODE)
     assert list(first) == ["retrieval", "pixcorr"]
+    assert first["pixcorr"]["options"] == {}, "where it ran is no option of the metric"
     assert first["retrieval"]["space"] == "embedding" and first["retrieval"]["options"] == {
         "top": [1]
     }
