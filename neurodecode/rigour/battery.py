@@ -1,14 +1,14 @@
 """Everything that can be said of predicted embeddings without the brain they came from."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from neurodecode.core.build import locate
 from neurodecode.core.seeds import child_rng
+from neurodecode.rigour.attributable import attributable
 from neurodecode.rigour.bootstrap import percentile_interval
+from neurodecode.rigour.collapse import collapse
 from neurodecode.rigour.controls import category_oracle
 from neurodecode.rigour.judge import Draws, Panel, judge, number_stimuli
 from neurodecode.rigour.results import (
@@ -18,6 +18,7 @@ from neurodecode.rigour.results import (
     metric_lines,
     pool_subjects,
 )
+from neurodecode.rigour.verdict import grade
 
 LEAST_GRADED = 4  # stimuli that a verdict takes
 KINDS = {"model": "model", "prior_only": "control", "true_features": "ceiling"}
@@ -25,19 +26,11 @@ KINDS = {"model": "model", "prior_only": "control", "true_features": "ceiling"}
 
 @dataclass(frozen=True)
 class Checks:
-    """The checks that go beyond scores; a missing one is None and is reported as not computed."""
+    """The checks that go beyond scores; others may be put in their place."""
 
-    grade: Callable | None
-    collapse: Callable | None
-    attributable: Callable | None
-
-    @classmethod
-    def installed(cls):
-        """Take those of this package."""
-        names = {"grade": "verdict", "collapse": "collapse", "attributable": "attributable"}
-        there = lambda module: importlib.util.find_spec(f"neurodecode.rigour.{module}") is not None
-        path = "neurodecode.rigour.{}.{}".format
-        return cls(**{n: locate(path(m, n)) if there(m) else None for n, m in names.items()})
+    grade: Callable = grade
+    collapse: Callable = collapse
+    attributable: Callable = attributable
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def judge_embeddings(
     n_bootstrap, n_permutations, level, seed
         Of the intervals and p-values.
     checks : Checks or None
-        None: `Checks.installed`.
+        None: those of this package.
 
     Returns
     -------
@@ -107,7 +100,7 @@ def judge_embeddings(
     ValueError
         With fewer than two stimuli.
     """
-    checks = checks or Checks.installed()
+    checks = checks or Checks()
     truths, rows, n_units = number_stimuli(stimulus_ids)
     few = [subject for subject, ids in truths.items() if len(ids) < 2]
     if few:
@@ -123,7 +116,7 @@ def judge_embeddings(
         truth = {need: values[place] for need, values in stimuli.truth.items()}
         sizes[subject] = len(place)
         for name, said in conditions.items():
-            scores = _scores(metrics, truth, said)
+            scores = _scores(metrics, truth, said, rows[subject].own)
             verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
     shared = set.intersection(*(set(conditions) for conditions in predicted.values()))
     pairs = [("model", other) for other in KINDS if other in shared - {"model"}]
@@ -148,11 +141,12 @@ def by_stimulus(values, own):
     return means / np.bincount(own)[:, None]
 
 
-def _scores(metrics, truth, predicted):
+def _scores(metrics, truth, predicted, own):
     scores = {}
     for metric in metrics:
         if metric.needs in truth and metric.needs in predicted:
-            for score in metric(truth[metric.needs], predicted[metric.needs]):
+            asked = {"own": own} if getattr(metric, "asks_own", False) else {}
+            for score in metric(truth[metric.needs], predicted[metric.needs], **asked):
                 scores[metric.space, score.name, score.set_size] = score
     return scores
 
@@ -164,7 +158,7 @@ def _oracle(stimuli, truths, metrics):
     lines = []
     for subject, ids in truths.items():
         knows = {"pooled": category_oracle(stimuli.categories[stimuli.place(ids)])}
-        for (space, name, size), score in _scores(metrics, knows, knows).items():
+        for (space, name, size), score in _scores(metrics, knows, knows, np.arange(len(ids))).items():
             value = float(getattr(np, score.summary)(np.diagonal(score.values)))
             about = {"subject": subject, "metric": name, "space": space, "set_size": size}
             lines.append(about | {"value": value, "chance": score.chance})
@@ -182,18 +176,16 @@ def _checked(checks, predicted, truths, rows, stimuli, how):
         subject: by_stimulus(conditions["model"]["pooled"], rows[subject].own)
         for subject, conditions in predicted.items()
     }
-    if checks.grade is not None:
-        found["verdict"] = _graded(checks.grade, said, truths, stimuli, *how)
-    if checks.collapse is not None and stimuli.train is not None:
+    found["verdict"] = _graded(checks.grade, said, truths, stimuli, *how)
+    if stimuli.train is not None:
         for subject, mine in said.items():
             truth = stimuli.truth["pooled"][stimuli.place(truths[subject])]
             about = {"subject": subject, "condition": "model"}
             found["collapse"].append(about | checks.collapse(mine, truth, stimuli.train))
     missing = {
-        "verdict": (checks.grade is None and "it is not installed")
-        or (not found["verdict"] and f"it takes at least {LEAST_GRADED} stimuli"),
-        "collapse": (checks.collapse is None and "it is not installed")
-        or (stimuli.train is None and "give train=, the true embeddings of the training stimuli"),
+        "verdict": not found["verdict"] and f"it takes at least {LEAST_GRADED} stimuli",
+        "collapse": stimuli.train is None
+        and "give train=, the true embeddings of the training stimuli",
     }
     found["not_computed"] += [(what, reason) for what, reason in missing.items() if reason]
     return found
@@ -224,8 +216,6 @@ def _attributable(checks, verdicts, panels, level):
     needed = ("model", "prior_only", "true_features")
     if not all((subject, name) in verdicts for subject in panels for name in needed):
         return [], (what, "give prior= and ceiling=")
-    if checks.attributable is None:
-        return [], (what, "it is not installed")
     lines = []
     for subject, panel in panels.items():
         model, prior, ceiling = (verdicts[subject, name] for name in needed)

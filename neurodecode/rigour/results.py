@@ -6,6 +6,7 @@ Verdicts come as ``{(subject, condition): {key: Verdict}}``, key = (space, metri
 import numpy as np
 
 from neurodecode.core.seeds import child_rng
+from neurodecode.rigour.correction import fdr, max_t
 from neurodecode.rigour.judge import (
     difference,
     interval_of,
@@ -15,6 +16,7 @@ from neurodecode.rigour.judge import (
 )
 
 ALL = "all"  # the subject of pooled lines
+CLAIMED = ("model", "baseline")  # kinds of conditions whose scores are claims
 
 
 def pool_subjects(verdicts, n_units):
@@ -29,7 +31,11 @@ def pool_subjects(verdicts, n_units):
 
 
 def metric_lines(verdicts, kinds, interval="wilson", level=0.95, seed=0):
-    """Say of every score: value, interval, n, chance, p and ceiling.
+    """Say of every score: value, interval, n, chance, p (alone and corrected) and ceiling.
+
+    ``p_max`` is corrected for all scores of its subject's models and baselines (max-T), ``q`` the
+    share of false alarms among those with no larger q; missing for controls and ceilings, which
+    nothing is claimed of.
 
     Parameters
     ----------
@@ -48,7 +54,7 @@ def metric_lines(verdicts, kinds, interval="wilson", level=0.95, seed=0):
     lines : list of dict
     """
     top = next((condition for condition, kind in kinds.items() if kind == "ceiling"), None)
-    lines = []
+    lines, corrected = [], corrected_p(verdicts, kinds, seed)
     for (subject, condition), scores in verdicts.items():
         best = verdicts.get((subject, top), {})
         for key, verdict in scores.items():
@@ -69,11 +75,36 @@ def metric_lines(verdicts, kinds, interval="wilson", level=0.95, seed=0):
                     "n": verdict.n,
                     "chance": verdict.chance,
                     "p": p_of(verdict, rng),
+                    "p_max": corrected.get((subject, condition, key), np.nan),
                     "ceiling": best[key].value if key in best else np.nan,
                     "better": verdict.better,
                     "summary": verdict.summary,
                 }
             )
+    return with_q(lines)
+
+
+def corrected_p(verdicts, kinds, seed=0):
+    """Correct p for each subject's family, {(subject, condition, key): p}; see `max_t`."""
+    found = {}
+    for subject in dict.fromkeys(subject for subject, _ in verdicts):
+        family = {
+            (subject, condition, key): (verdict.value, verdict.null, verdict.better)
+            for (whose, condition), scores in verdicts.items()
+            if whose == subject and kinds[condition] in CLAIMED
+            for key, verdict in scores.items()
+        }
+        found |= max_t(family, child_rng(seed, "ties", subject, "max-T"))
+    return found
+
+
+def with_q(lines):
+    """Add ``q`` to lines, over the family of each subject's claimed scores."""
+    for subject in dict.fromkeys(line["subject"] for line in lines):
+        own = [line for line in lines if line["subject"] == subject]
+        p = [line["p"] if line["kind"] in CLAIMED else np.nan for line in own]
+        for line, q in zip(own, fdr(p), strict=True):
+            line["q"] = float(q)
     return lines
 
 
