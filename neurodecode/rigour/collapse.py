@@ -133,7 +133,9 @@ class RecoveryProfile:
     n_recovered: int
 
 
-def recovery_profile(predicted, truth, truth_train, n_axes=50, n_permutations=500, alpha=0.05, *, rng):
+def recovery_profile(
+    predicted, truth, truth_train, n_axes=50, n_permutations=500, alpha=0.05, *, rng
+):
     """Correlate predictions with the truth along each principal axis of the training embeddings.
 
     Parameters
@@ -185,4 +187,6 @@ def _check(predicted, truth, truth_train):
             f"{truth_train.shape}: predictions and truth need the same rows, and all the same dim"
         )
     if len(truth) < 3:
-        raise ValueError(f"{len(truth)} test rows: at least three are needed to speak of dimensions")
+        raise ValueError(
+            f"{len(truth)} test rows: at least three are needed to speak of dimensions"
+        )
