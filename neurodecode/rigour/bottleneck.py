@@ -5,13 +5,13 @@ more of its generator than of the brain. Here the decoder, any function of respo
 is and what it is shown is narrowed. The dimensions come from reduced-rank regression [2]_ on
 training rows: ridge from centred responses X to centred targets Y, its fitted values F, and
 
-    X = U s V',   F = U f U'Y,   f = s^2 / (s^2 + alpha),   f U'Y = P S Q'   (singular values falling)
+    X = U s V',   F = U f U'Y,   f = s^2 / (s^2 + alpha),   f U'Y = P S Q'   (S falling)
 
-``z = X V s^-1 P`` are the dimensions, uncorrelated on the training rows, the first of which predicts
-most of the targets' variance, the second most of what is left, and so on. What passes d of them is
-``mean + z_d z_d'X``: what the responses are expected to be given those d numbers, and the training
-mean in all else. For ridge on the same rows this is its own reduced-rank solution; at all d it
-predicts as from the full responses.
+``z = X V s^-1 P`` are the dimensions, uncorrelated on the training rows. The first predicts most of
+the targets' variance, the second most of what is left, and so on. What passes the first d of them
+is ``mean + z_d z_d'X``: what the responses are expected to be given those d numbers, and the
+training mean in all else. For ridge on the same rows this is its own reduced-rank solution, and all
+dimensions together predict as the full responses do.
 
 References
 ----------

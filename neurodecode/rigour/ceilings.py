@@ -1,9 +1,9 @@
 """How well could any model do: noise ceilings of responses and decoding, and scores over them.
 
-The reliability of a mean of m trials is ``signal / (signal + noise / m)`` (`anova`): the largest r^2
-of any model of responses. Over channels, sums are divided, never single channels and then averaged:
-a channel of hardly any signal has a ratio of any size. Nothing is cut, so that by noise a ceiling
-may come out below 0 and a normalised score above 1; that is what the interval is for.
+The reliability of a mean of m trials is ``signal / (signal + noise / m)`` (`anova`): the largest
+r^2 of any model of responses. Over channels, sums are divided, never single channels and then
+averaged: a channel of hardly any signal has a ratio of any size. Nothing is cut, so that by noise a
+ceiling may come out below 0 and a normalised score above 1; that is what the interval is for.
 
 With decoded embeddings of single trials for responses, the same tells how well decoding can do.
 """

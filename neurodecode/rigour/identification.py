@@ -167,7 +167,7 @@ def identification_ceiling(decoded, stimulus, n_repeats=1, n_groups=10, confiden
 def _scores(rows, which, n_repeats, rng):
     """Top-1 and two-way score: observed from half to half, and modelled, (4,)."""
     sizes = np.bincount(which) // 2
-    n_draws = max(2, 2000 // len(sizes))
+    n_draws = max(2, 1000 // len(sizes))
     observed = split_half(rows, which, n_draws, rng=rng)
     signal, noise = _signal(rows, which, rng), _deviations(rows, which)
     center, seed = rows.mean(axis=0), rng.integers(2**32)

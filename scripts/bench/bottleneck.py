@@ -99,7 +99,9 @@ def network(responses, targets):
     """Train a network of one hidden layer; as `ridge`."""
     from sklearn.neural_network import MLPRegressor
 
-    model = MLPRegressor(hidden_layer_sizes=(128,), alpha=10.0, learning_rate_init=3e-3, max_iter=60, random_state=0)
+    model = MLPRegressor(
+        hidden_layer_sizes=(128,), alpha=10.0, learning_rate_init=3e-3, max_iter=60, random_state=0
+    )
     model.fit(responses, targets - targets.mean(axis=0))
     mean = model.predict(responses.mean(axis=0)[None])
     return lambda x: model.predict(x) - mean

@@ -38,9 +38,12 @@ def main():
     parser.add_argument("--repeats", type=int, nargs="+", default=[2, 3, 6, 12])
     parser.add_argument("--shared", type=float, nargs="+", default=[0.0])
     args = parser.parse_args()
-    print(f"responses, {args.studies} studies a cell")
-    print("shared reliability repeats  oracle (+- error)  holds 1  undivided  half  ceiling  holds it")
-    for shared in args.shared:
+    if args.studies:
+        print(f"responses, {args.studies} studies a cell")
+        print(
+            "shared reliability repeats  oracle (+- error)  holds 1  undivided  half  ceiling  held"
+        )
+    for shared in args.shared if args.studies else ():
         for reliability in args.reliability:
             for repeats in args.repeats:
                 print(response_cell(shared, reliability, repeats, args.studies), flush=True)
