@@ -158,7 +158,9 @@ def _oracle(stimuli, truths, metrics):
     lines = []
     for subject, ids in truths.items():
         knows = {"pooled": category_oracle(stimuli.categories[stimuli.place(ids)])}
-        for (space, name, size), score in _scores(metrics, knows, knows, np.arange(len(ids))).items():
+        for (space, name, size), score in _scores(
+            metrics, knows, knows, np.arange(len(ids))
+        ).items():
             value = float(getattr(np, score.summary)(np.diagonal(score.values)))
             about = {"subject": subject, "metric": name, "space": space, "set_size": size}
             lines.append(about | {"value": value, "chance": score.chance})

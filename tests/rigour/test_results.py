@@ -64,7 +64,16 @@ def test_a_line_does_not_depend_on_the_lines_beside_it():
         {k: {KEY: v[KEY]} for k, v in VERDICTS.items() if k[0] == "sub-02"}, KINDS, seed=3
     )
     wanted = [x for x in both if x["subject"] == "sub-02" and x["set_size"] == N]
-    assert alone == wanted
+    own = lambda lines: [{k: v for k, v in x.items() if k not in ("p_max", "q")} for x in lines]
+    assert own(alone) == own(wanted), "but for what is corrected for the others"
+
+
+def test_only_claims_are_corrected_and_by_all_claims_of_their_subject():
+    lines = metric_lines(pool_subjects(VERDICTS, N), KINDS)
+    claims = [x for x in lines if x["kind"] == "model"]
+    assert all(np.isnan(x["p_max"]) and np.isnan(x["q"]) for x in lines if x not in claims)
+    assert all(1 / 100 <= x["p_max"] <= 1 and x["p"] <= x["q"] <= 1 for x in claims)
+    assert all(x["p_max"] < 0.05 for x in claims), "half a unit of gain is found"
 
 
 def test_comparisons_cover_every_pair_and_subject_of_what_is_kept():

@@ -173,7 +173,8 @@ def test_every_score_of_every_condition_is_there_and_whole(evaluated):
     found = evaluated()
     table = table_of(found)
     assert list(table.columns) == (
-        "subject condition kind metric space set_size value lo hi n chance p ceiling better".split()
+        "subject condition kind metric space set_size value lo hi n chance p p_max ceiling better "
+        "summary q".split()
     )
     expected = {"median_rank", "two_way_embedding", "two_way_colour", "two_way_pixels", "pixcorr"}
     expected |= {"ssim", "attribute_mean", "attribute_colour"}

@@ -57,8 +57,8 @@ def attributable_table(config, inputs, study):
     import pandas as pd
 
     trials = inputs.table("evaluate", "per_trial.parquet")
-    about = inputs.table("evaluate", "metrics.tsv").drop_duplicates("metric")
-    about = about.set_index("metric")
+    about = inputs.table("evaluate", "metrics.tsv").sort_values("set_size", ascending=False)
+    about = about.drop_duplicates("metric").set_index("metric")  # trial scores are of whole sets
     units = pd.Index(np.unique(trials["stimulus_id"]))
     rng = child_rng(config.seed, "attributable")
     counts = resample_counts(len(units), config.n_bootstrap, rng)
@@ -87,5 +87,6 @@ def _owed(config, about, metric, subject, own, counts):
     one = lambda part: float(summary(part[:, None], np.ones((1, len(part))))[0, 0])
     scores = dict(zip(("model", "prior_only", "ceiling"), map(one, parts), strict=True))
     line = {"subject": subject, "metric": metric, "space": about["space"], "value": value}
+    line |= {"set_size": about["set_size"]}
     line |= {"lo": float(low), "hi": float(high), "n": own["stimulus_id"].nunique()}
     return line | scores
