@@ -11,7 +11,7 @@ import numpy as np
 
 from neurodecode.core.ranges import Count, Seed
 from neurodecode.metrics.pixel import grey, published_size, ssim_of_pairs
-from neurodecode.metrics.score import NotComputed, Score, cosine, pearson
+from neurodecode.metrics.score import NotComputed, Score, cosine
 
 SIZE_PX = 425
 
@@ -63,7 +63,10 @@ def pixcorr_425(truth, predicted, antialias=False):
     centres = [np.einsum("nhwc,hw->n", x, weights) / 3 for x in (truth, predicted)]
     products, squares = 0.0, [0.0, 0.0]
     for colour in range(3):
-        sides = [x[..., colour] - m[:, None, None] for x, m in zip((truth, predicted), centres)]
+        sides = [
+            x[..., colour] - m[:, None, None]
+            for x, m in zip((truth, predicted), centres, strict=True)
+        ]
         spread = [gram_down @ x @ gram_along for x in sides]
         products = products + np.einsum("ihw,jhw->ij", spread[0], sides[1], optimize=True)
         squares = [
@@ -122,14 +125,15 @@ class PublishedSSIM:
         rng = np.random.default_rng(self.seed)
         truth_at = rng.permutation(len(truth))
         place = np.argsort(truth_at)[own]  # of each row's own truth in the circle
-        steps = np.append(0, 1 + rng.permutation(len(truth) - 1)[: self.n_mismatched])
+        circle = np.append(0, 1 + rng.permutation(len(truth) - 1))  # steps away from the own truth
+        steps = circle[: 1 + self.n_mismatched]
+        repeated = np.arange(len(truth) - len(steps)) % max(len(steps) - 1, 1)
+        which = np.append(np.arange(len(steps)), 1 + repeated)  # of those scored, for each step
         values = np.empty((len(truth), len(own)))
         for row, picture in enumerate(predicted):
-            others = truth_at[(place[row] + steps) % len(truth)]
-            values[others, row] = ssim_of_pairs(truth[others], picture[None])
-            rest = np.setdiff1d(np.arange(len(truth)), (place[row] + steps) % len(truth))
-            repeated = np.arange(len(rest)) % max(len(steps) - 1, 1)
-            values[truth_at[rest], row] = values[others[1:][repeated], row] if len(rest) else 0
+            scored = truth_at[(place[row] + steps) % len(truth)]
+            likeness = ssim_of_pairs(truth[scored], picture[None])
+            values[truth_at[(place[row] + circle) % len(truth)], row] = likeness[which]
         return [Score("ssim_425", values)]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -33,16 +34,19 @@ SMALL_CLIP = {
 }
 
 
+@cache
 def published_network(name):
-    """The architecture as its publishers build it, with random weights, batch statistics too."""
+    """The architecture as its publishers build it: random weights, statistics of our pictures."""
     torch.manual_seed(0)
     how = {"transform_input": True, "init_weights": False} if name == "inception" else {}
-    architecture = ARCHITECTURES.get(name, "resnet50")
-    network = getattr(torchvision.models, architecture)(weights=None, **how)
+    network = getattr(torchvision.models, ARCHITECTURES.get(name, "resnet50"))(weights=None, **how)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            module.momentum = None  # the average over what it sees, so that pictures stay apart
+    with torch.inference_mode():
+        network.train()(
+            torch.from_numpy(published_size(pictures(9, 8), size_px=96)).permute(0, 3, 1, 2)
+        )
     return network.eval()
 
 
