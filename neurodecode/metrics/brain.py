@@ -49,6 +49,11 @@ class PublishedBrainCorrelation:
     space = "brain"
     needs = "brain"
 
+    @property
+    def names(self):
+        """Of its row."""
+        return (self.name,)
+
     def available(self):
         """Say why it is not computed."""
         return (

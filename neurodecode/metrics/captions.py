@@ -109,6 +109,7 @@ class Meteor:
 
     space = "caption"
     needs = "captions"
+    names = ("meteor",)
 
     def available(self):
         """Say what is missing of nltk and WordNet, or None."""
@@ -183,13 +184,19 @@ class SentenceSimilarity:
     space = "caption"
     needs = "captions"
 
+    @property
+    def names(self):
+        """Of its row."""
+        return (f"sentence_{Path(self.encoder['model']).name}",)
+
     def available(self):
         """Say which encoder is missing, or None."""
         return self._found[1]
 
     def files(self):
-        """List the folder that the scores depend on."""
-        return [folder for folder in self._found[:1] if folder]
+        """List the folder that the scores depend on; nothing is fetched for it."""
+        folder, _ = self._find(download=False)
+        return [folder] if folder else []
 
     def prepare(self, captions):
         """Embed captions, each different one once: (n, dim) unit rows."""
@@ -198,29 +205,31 @@ class SentenceSimilarity:
 
     def __call__(self, truth, predicted):
         """Score what `prepare` gave."""
-        return [Score(f"sentence_{Path(self.encoder['model']).name}", cosine(truth, predicted))]
+        return [Score(self.names[0], cosine(truth, predicted))]
 
     @cached_property
     def _found(self):
-        model = self.encoder["model"]
-        try:
-            return weights_folder(model) or self._on_hub(model), None
-        except Exception as error:  # the hub, its cache and the network raise their own
-            told = " ".join(str(error).split())[:160]
-            way = (
-                "give its folder, evaluate.metrics.sentence.encoder.model=/…, or let it be fetched"
-            )
-            return None, (
-                f"weights missing: {model} is no folder and not in the Hugging Face cache "
-                f"({type(error).__name__}: {told}); {way}: evaluate.metrics.sentence.download=true"
-            )
+        return self._find(self.download)
 
-    def _on_hub(self, model):
+    def _find(self, download):
+        """Find the encoder's folder: (folder, None), or (None, reason)."""
         from huggingface_hub import snapshot_download
 
-        wanted = ["*.json", "*.txt", "*.safetensors", "1_Pooling/*"]
-        only = not self.download
-        return Path(snapshot_download(model, local_files_only=only, allow_patterns=wanted))
+        model, wanted = self.encoder["model"], ["*.json", "*.txt", "*.safetensors", "1_Pooling/*"]
+        try:
+            folder = weights_folder(model)
+            if folder is None:
+                how = {"local_files_only": not download, "allow_patterns": wanted}
+                folder = Path(snapshot_download(model, **how))
+            return folder, None
+        except Exception as error:  # the hub, its cache and the network raise their own
+            told = " ".join(str(error).split())[:160]
+            return None, (
+                f"weights missing: {model} is no folder and not in the Hugging Face cache "
+                f"({type(error).__name__}: {told}); give its folder, "
+                "evaluate.metrics.sentence.encoder.model=/…, or let it be fetched: "
+                "evaluate.metrics.sentence.download=true"
+            )
 
     @cached_property
     def _encoder(self):

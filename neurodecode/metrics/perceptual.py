@@ -76,13 +76,20 @@ class NetworkMetric:
     space = "picture"
     needs = "pictures"
 
+    @property
+    def names(self):
+        """Of its rows."""
+        nodes, one = TRUNKS[self.network].nodes, np.eye(2)
+        return tuple(s.name for row in nodes for s in PUBLISHED_AS[self.network](row, one))
+
     def available(self):
         """Say why the network's weights cannot be used, or None where they can."""
         return self._found[1]
 
     def files(self):
-        """List the local files that the scores depend on."""
-        return [path for path in self._found[:1] if path]
+        """List the local files that the scores depend on; nothing is fetched for it."""
+        path, _ = TRUNKS[self.network].find(self.weights)
+        return [path] if path else []
 
     def prepare(self, pictures):
         """Look at pictures.

@@ -162,6 +162,7 @@ class PublishedRetrieval:
     space = "embedding"
     needs = "pooled"
     paired = True
+    names = ("brain_to_image_top1_compat", "image_to_brain_top1_compat")
 
     def __call__(self, truth, predicted, own):
         """Score `predicted` (n_rows, dim) whose truths are ``truth[own]``."""
@@ -176,10 +177,11 @@ class PublishedRetrieval:
         similarity = np.round(cosine(truth, sums / counts[:, None]), 9)
         draws = published_draws(len(truth), self.set_size, self.n_draws, self.seed)
         return [
-            Score(f"{name}_top1_compat", table[:, own], 1 / self.set_size, self.set_size)
-            for name, table in (
-                ("brain_to_image", drawn_top1(similarity, draws)),
-                ("image_to_brain", drawn_top1(similarity.T, draws).T),
+            Score(name, table[:, own], 1 / self.set_size, self.set_size)
+            for name, table in zip(
+                self.names,
+                (drawn_top1(similarity, draws), drawn_top1(similarity.T, draws).T),
+                strict=True,
             )
         ]
 

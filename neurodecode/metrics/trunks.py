@@ -7,6 +7,7 @@ without its weights a network is `missing`, and its rows say so.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -186,9 +187,10 @@ def _state(path):
 
 
 def _checkpoints():
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    """Where torch hub keeps its files: ``torch.hub.get_dir()``, without importing torch for it."""
+    cached = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("TORCH_HOME", Path(cached) / "torch"))
+    return home.expanduser() / "hub/checkpoints"
 
 
 def _digest_in(name):

@@ -49,7 +49,10 @@ def test_the_category_oracle_scores_its_finite_sample_expectation():
     similarity = pearson(onehot, onehot)
     assert own(two_way(similarity)).mean() == pytest.approx(oracle_two_way(100, 10))
     assert oracle_two_way(100, 10) == pytest.approx(0.9545, abs=5e-5)
-    assert own(strict_two_way(similarity)).mean() == pytest.approx(0.909, abs=5e-4)
+    fair, compat = TwoWay()(onehot, onehot)
+    assert (fair.name, compat.name) == ("two_way_embedding", "two_way_embedding_compat")
+    assert own(fair.values).mean() == pytest.approx(1 - 0.5 * 9 / 99, abs=1e-12)  # .9545
+    assert own(compat.values).mean() == pytest.approx(1 - 9 / 99, abs=1e-12)  # .909
 
 
 def test_any_guess_of_the_truth_averages_to_one_half():

@@ -36,21 +36,25 @@ SMALL_CLIP = {
 
 @cache
 def published_network(name):
-    """The architecture as its publishers build it: random weights, statistics of our pictures.
+    """The architecture as its publishers build it, with random weights.
 
-    With random batch statistics a deep network finds all pictures alike.
+    Batch statistics of our pictures keep them apart. In EfficientNet these would blow a rounding up
+    to the size of the features; low variances keep its pictures apart as well.
     """
     torch.manual_seed(0)
     how = {"transform_input": True, "init_weights": False} if name == "inception" else {}
     network = getattr(torchvision.models, ARCHITECTURES.get(name, "resnet50"))(weights=None, **how)
+    norms = [m for m in network.eval().modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    if name == "effnet":
+        for norm in norms:
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.05, 0.3)
+        return network
+    for norm in norms:
+        norm.train().momentum = None
     some = np.concatenate([pictures(0, 4, 40), pictures(1, 4, 40)])
-    some = torch.from_numpy(published_size(some, size_px=SIZES[name])).permute(0, 3, 1, 2)
-    network.eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.train().momentum = None
     with torch.inference_mode():
-        network(some)
+        network(torch.from_numpy(published_size(some, size_px=SIZES[name])).permute(0, 3, 1, 2))
     return network.eval()
 
 
@@ -265,3 +269,10 @@ def test_every_option_of_the_chain_reaches_the_network(weights):
 @pytest.mark.parametrize("size_px", [224, 255, 256, 342, 425])
 def test_pictures_reach_the_size_that_is_asked_for(size_px):
     assert published_size(pictures(5, 2, 40), size_px=size_px).shape == (2, size_px, size_px, 3)
+
+
+def test_the_cache_is_torch_hubs(tmp_path, monkeypatch):
+    for variable in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv("TORCH_HOME", raising=False)
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+        assert str(trunks._checkpoints()) == f"{torch.hub.get_dir()}/checkpoints"

@@ -172,12 +172,19 @@ def test_every_score_of_every_condition_is_there_and_whole(evaluated):
     assert list(table.columns) == (
         "subject condition kind metric space set_size value lo hi n chance p ceiling better".split()
     )
-    expected = {"median_rank", "two_way_embedding", "two_way_colour", "two_way_pixels", "pixcorr"}
+    expected = {
+        "median_rank",
+        "two_way_embedding",
+        "two_way_embedding_compat",
+        "two_way_colour",
+        "two_way_pixels",
+        "pixcorr",
+    }
     expected |= {"ssim", "attribute_mean", "attribute_colour"}
     expected |= {f"{d}_top{k}" for d in ("brain_to_image", "image_to_brain") for k in (1, 5)}
     assert set(table["metric"]) == expected
     n_scores = len(pick(table, subject="sub-01", condition="model"))
-    assert len(table) == (len(SUBJECTS) + 1) * len(KINDS) * n_scores == 3 * 5 * 16
+    assert len(table) == (len(SUBJECTS) + 1) * len(KINDS) * n_scores == 3 * 5 * 17
     numbers = table[["value", "lo", "hi", "n", "chance", "p", "ceiling"]]
     assert np.isfinite(numbers.to_numpy(float)).all()
     assert ((table["lo"] <= table["value"] + 1e-12) & (table["value"] <= table["hi"] + 1e-12)).all()
