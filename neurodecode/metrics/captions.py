@@ -104,7 +104,7 @@ class Meteor:
 
     Alpha .9, beta 3, gamma .5; words by nltk's tokenizer, each caption as one sentence. Synonyms
     count: without WordNet the metric is not computed, since matching less would be another metric.
-    About 10,000 pairs of captions a second.
+    Some 2,000 pairs of captions a second.
     """
 
     space = "caption"
