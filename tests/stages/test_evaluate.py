@@ -353,3 +353,22 @@ def test_a_row_needs_one_chosen_sample():
     assert chosen_samples(samples, ["b", "a"]).tolist() == [2, 1]
     with pytest.raises(ValueError, match="row a has 0 chosen"):
         chosen_samples(samples.assign(chosen=[False, False, True]), ["a", "b"])
+
+
+def test_what_is_not_computed_is_named_with_its_reason(evaluated, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    networks = {"_target_": "neurodecode.metrics.perceptual.NetworkMetric", "network": "alexnet"}
+    published = {"_target_": "neurodecode.metrics.published.PublishedRetrieval"}
+    pixels = {"_target_": "neurodecode.metrics.published.PublishedSSIM", "n_mismatched": 2}
+    metrics = {"alexnet": networks, "retrieval": published, "ssim_425": pixels}
+    found = evaluated({"metrics": metrics, "n_bootstrap": 9, "n_permutations": 9})
+    reasons = table_of(found, "not_computed.tsv").set_index("metric")["reason"]
+    names = "alexnet2_two_way, alexnet2_two_way_compat, alexnet5_two_way, alexnet5_two_way_compat"
+    assert reasons[names].startswith("weights missing: no alexnet-owt-7be5be79.pth")
+    names = "brain_to_image_top1_compat, image_to_brain_top1_compat"
+    assert reasons[names].endswith("draws 300 test pictures, this study has 30")
+    assert len(reasons) == 2
+    table = table_of(found)
+    assert set(table["metric"]) == {"ssim_425"}
+    ceiling = pick(table, condition="true_features", subject="all")
+    assert ceiling["value"].item() > 0.99, "each row was held against its own truth"
