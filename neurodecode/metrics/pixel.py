@@ -1,8 +1,8 @@
 """Likeness of pictures: pixel correlation and structural similarity, for every pair at once.
 
-Both are scored at the size the pictures come in. Published tables enlarge to 425 pixels first;
-`published_size` does that for comparison with them. Enlarging 64-pixel pictures adds no
-information, but SSIM's window (11 pixels) then covers a smaller part of the picture, so that values
+Both are scored at the size the pictures come in. Published tables enlarge to 425 pixels first: the
+rows `pixcorr_425` and `ssim_425` (`neurodecode.metrics.published`). Enlarging adds no information,
+but SSIM's window (11 pixels) then covers a smaller part of the picture, so that values
 at 64 pixels stand only beside others at 64 pixels.
 """
 
@@ -46,7 +46,7 @@ class SSIM:
 
     space = "picture"
     needs = "pictures"
-    asks_own = True
+    paired = True
 
     def __call__(self, truth, predicted, own):
         """Score uint8 pictures (n, height, width, 3); `own` numbers each row's true picture."""
@@ -118,19 +118,22 @@ def _window_mean(height, width):
     """
     if min(height, width) <= 2 * RADIUS:
         raise ValueError(f"SSIM's window is 11 pixels wide, the pictures are {height} x {width}")
-    offsets = np.arange(-RADIUS, RADIUS + 1)
-    window = np.exp(-0.5 * (offsets / SIGMA) ** 2)
-    window /= window.sum()
 
     def band(size):
         rows = np.arange(size - 2 * RADIUS)
         matrix = np.zeros((len(rows), size), dtype=np.float32)
-        for offset, weight in enumerate(window):
+        for offset, weight in enumerate(_window()):
             matrix[rows, rows + offset] = weight
         return matrix
 
     down, along = band(height), band(width).T.copy()
     return lambda x: down @ (x @ along)
+
+
+def _window():
+    """The 11 weights of the window along one axis."""
+    weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
+    return (weights / weights.sum()).astype(np.float32)
 
 
 def _check_sizes(truth, predicted):
@@ -141,22 +144,60 @@ def _check_sizes(truth, predicted):
         )
 
 
-def published_size(pictures, antialias=True):
-    """Enlarge pictures as published tables do: 256 x 256, then 425 pixels, bilinear.
+def ssim_of_pairs(truth, predicted):
+    """Structural similarity of pictures pair by pair, as `ssim`: its diagonal, for large pictures.
 
     Parameters
     ----------
-    pictures : ndarray of float in [0, 1], shape (n, height, width, 3)
-    antialias : bool
-        What torchvision's resize did is False up to 0.15 and True from 0.17 on: SSIM moves by 2e-3.
+    truth, predicted : ndarray of float in [0, 1], shape (n_pairs, height, width)
+        One of them may hold a single picture, which then belongs to every pair.
 
     Returns
     -------
-    enlarged : ndarray of float32, shape (n, 425, 425, 3)
+    similarity : ndarray, shape (n_pairs,)
+    """
+    _check_sizes(truth, predicted)
+    truth, predicted = truth.astype(np.float32), predicted.astype(np.float32)
+    mean_t, mean_p = _sliding_mean(truth), _sliding_mean(predicted)
+    product, squares = mean_t * mean_p, mean_t**2 + mean_p**2
+    covariance = _sliding_mean(truth * predicted) - product
+    spread = _sliding_mean(truth**2 + predicted**2) - squares  # of both, added
+    product, covariance = 2 * product + np.float32(K1**2), 2 * covariance + np.float32(K2**2)
+    likeness = product * covariance / ((squares + np.float32(K1**2)) * (spread + np.float32(K2**2)))
+    return likeness.mean(axis=(1, 2), dtype=np.float64)
+
+
+def _sliding_mean(x):
+    """Average (n, height, width) in the window, where it fits: shift and add, down then along."""
+    for axis in (1, 2):
+        n = x.shape[axis] - 2 * RADIUS
+        if n < 1:
+            raise ValueError(f"SSIM's window is 11 pixels wide, the pictures are {x.shape[1:]}")
+        shifted = (x[(slice(None),) * axis + (slice(k, k + n),)] for k in range(2 * RADIUS + 1))
+        x = sum(weight * part for weight, part in zip(_window(), shifted, strict=True))
+    return x
+
+
+def published_size(pictures, antialias=True, size_px=425):
+    """Bring pictures to the size of published tables: 256 x 256, then `size_px`, bilinear.
+
+    Parameters
+    ----------
+    pictures : ndarray, shape (n, height, width, n_channels)
+        uint8, or float in [0, 1].
+    antialias : bool
+        What torchvision's resize did is False up to 0.16 and True from 0.17 on: SSIM moves by 2e-3.
+    size_px : int
+        425 for pixel metrics; each network has its own.
+
+    Returns
+    -------
+    resized : ndarray of float32 in [0, 1], shape (n, size_px, size_px, n_channels)
     """
     import torch
     from torchvision.transforms.functional import resize
 
-    channels_first = torch.from_numpy(np.moveaxis(np.asarray(pictures, dtype=np.float32), -1, 1))
+    scale = np.float32(255 if pictures.dtype == np.uint8 else 1)
+    channels_first = torch.from_numpy(np.moveaxis(np.asarray(pictures, np.float32) / scale, -1, 1))
     small = resize(channels_first.contiguous(), [256, 256], antialias=antialias)
-    return np.moveaxis(resize(small, [425], antialias=antialias).numpy(), 1, -1)
+    return np.moveaxis(resize(small, [size_px], antialias=antialias).numpy(), 1, -1)

@@ -45,8 +45,8 @@ def attributable(model, prior, ceiling, counts, better="higher", summary=weighte
         May lie outside 0 to 1: a model can be worse than no brain, or better than what is called
         its ceiling. NaN where the ceiling does not reliably exceed prior-only.
     draws : ndarray, shape (n_draws,)
-        All NaN where the value is; else NaN in draws that hold no row, or in which the ceiling falls
-        short. `percentile_interval` makes the interval.
+        All NaN where the value is; else NaN in draws that hold no row, or in which the ceiling
+        falls short. `percentile_interval` makes the interval.
 
     Raises
     ------

@@ -145,7 +145,7 @@ def _scores(metrics, truth, predicted, own):
     scores = {}
     for metric in metrics:
         if metric.needs in truth and metric.needs in predicted:
-            asked = {"own": own} if getattr(metric, "asks_own", False) else {}
+            asked = {"own": own} if getattr(metric, "paired", False) else {}
             for score in metric(truth[metric.needs], predicted[metric.needs], **asked):
                 scores[metric.space, score.name, score.set_size] = score
     return scores

@@ -16,6 +16,7 @@ from neurodecode.core.ranges import Count, Level, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.data.stimuli import COLUMNS, data_set_root, load_pictures
+from neurodecode.metrics.score import NotComputed
 from neurodecode.rigour.controls import category_oracle
 from neurodecode.rigour.judge import Draws, Panel, judge, number_stimuli
 from neurodecode.rigour.results import (
@@ -51,8 +52,10 @@ class EvaluateConfig:
 
 
 def weights(config):
-    """List the folders of the encoder's and the reader's weights: their bytes count."""
-    return [*named_folders(config.encoder), *named_folders(config.reader)]
+    """List the weights of encoder, reader and metrics: their bytes count."""
+    named = [*named_folders(config.encoder), *named_folders(config.reader)]
+    metrics = [build(node) for node in config.metrics.values() if node]
+    return named + [path for m in metrics if hasattr(m, "files") for path in m.files()]
 
 
 READS = ("index", "embed", "split", "preprocess:qc.json", "predict", "?reconstruct", HANDLE)
@@ -68,7 +71,7 @@ def run(config, inputs, out):
     truths, rows, n_units = number_stimuli({s: t["stimulus_id"] for s, t in tables.items()})
     conditions = inputs.json("predict", "conditions.json", subjects[0])
     kinds = {condition["name"]: condition["kind"] for condition in conditions}
-    metrics, not_computed = computable(config.metrics)
+    metrics, not_computed = _available([build(node) for node in config.metrics.values() if node])
     eyes = _eyes(config, inputs, metrics)
     rng = child_rng(config.seed, "draws")
     draws = Draws.make(n_units, config.n_bootstrap, config.n_permutations, rng)
@@ -77,10 +80,10 @@ def run(config, inputs, out):
     verdicts, whole = {}, {}
     for subject in out.progress(subjects, label="subjects scored"):
         truth = _truth(config, inputs, truths[subject], eyes, subject)
-        seen = prepared(metrics, truth)
         for name in kinds:
             predicted = _predicted(inputs, subject, name, tables, eyes)
-            scores = score_all(metrics, truth, predicted, rows[subject].own, seen)
+            own = panels[subject].rows.own
+            scores = score_all(metrics, truth, predicted, own, not_computed)
             verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
             whole |= {k: k[2] in (None, len(truth["pooled"])) for k in scores}
         _say_what_is_left_out(out, metrics, truth, subject)
@@ -99,54 +102,59 @@ def run(config, inputs, out):
     }
     out.save_table("metrics.tsv", pd.DataFrame(scored).astype({"set_size": "Int64"}))
     out.save_table("comparisons.tsv", pd.DataFrame(compared, columns=COMPARED))
-    missing = pd.DataFrame(not_computed.items(), columns=["metric", "reason"])
-    out.save_table("not_computed.tsv", missing)
     out.save_table("per_trial.parquet", _per_trial(tables, verdicts, whole))
+    reasons = pd.DataFrame(not_computed.items(), columns=["metric", "reason"])
+    out.save_table("not_computed.tsv", reasons)
     out.save_json("reader.json", figures["reader"])
     out.save_json("figures.json", figures)
     _say_scores(out, scored, kinds)
 
 
-def computable(nodes):
-    """Build the metrics: those that can be computed, and ``{name: why not}`` of the others."""
-    built = {name: build(node) for name, node in nodes.items() if node}
-    reasons = {n: m.available() for n, m in built.items() if hasattr(m, "available")}
-    reasons = {name: reason for name, reason in reasons.items() if reason}
-    return [metric for name, metric in built.items() if name not in reasons], reasons
-
-
-def prepared(metrics, truth):
-    """What metrics that look at pictures themselves see in the true ones: ``{metric: features}``.
-
-    Once for all conditions, by place in the list of metrics.
-    """
-    looking = [k for k, m in enumerate(metrics) if hasattr(m, "prepare") and m.needs in truth]
-    return {k: metrics[k].prepare(truth[metrics[k].needs]) for k in looking}
-
-
-def score_all(metrics, truth, predicted, own, seen=None):
+def score_all(metrics, truth, predicted, own, not_computed=None):
     """Put one condition through every metric whose material is there: ``{key: Score}``.
 
     Parameters
     ----------
     metrics : list
-    truth, predicted : dict
-        Material by what it is: ``pooled``, ``pictures`` …
+    truth, predicted : dict of str to material
+        What a metric prepares of them is kept there.
     own : ndarray of int, shape (n_rows,)
-        The truth of each row.
-    seen : dict
-        Of `prepared`.
+        Number of each row's truth.
+    not_computed : dict or None
+        Takes the reasons of metrics that these data do not allow: ``{name: reason}``.
     """
     scores = {}
     for number, metric in enumerate(metrics):
         if metric.needs in truth and metric.needs in predicted:
-            asked = {"own": own} if getattr(metric, "asks_own", False) else {}
-            pair = truth[metric.needs], predicted[metric.needs]
-            if number in (seen or {}):
-                pair = seen[number], metric.prepare(pair[1])
-            for score in metric(*pair, **asked):
-                scores[metric.space, score.name, score.set_size] = score
+            try:
+                sides = [_prepared(metric, number, side) for side in (truth, predicted)]
+                paired = (own,) if getattr(metric, "paired", False) else ()
+                for score in metric(*sides, *paired):
+                    scores[metric.space, score.name, score.set_size] = score
+            except NotComputed as reason:
+                (not_computed if not_computed is not None else {})[_name(metric)] = str(reason)
     return scores
+
+
+def _prepared(metric, number, side):
+    """What a metric looks at: the material, or once and for all what it prepares of it."""
+    if not hasattr(metric, "prepare"):
+        return side[metric.needs]
+    key = f"prepared {number}"
+    if key not in side:
+        side[key] = metric.prepare(side[metric.needs])
+    return side[key]
+
+
+def _available(metrics):
+    """Split metrics into those that can be computed and the reasons of the others."""
+    reasons = [m.available() if hasattr(m, "available") else None for m in metrics]
+    missing = {_name(m): why for m, why in zip(metrics, reasons, strict=True) if why}
+    return [m for m, why in zip(metrics, reasons, strict=True) if not why], missing
+
+
+def _name(metric):
+    return ", ".join(getattr(metric, "names", (type(metric).__name__,)))
 
 
 def chosen_samples(samples, row_ids):

@@ -176,12 +176,19 @@ def test_every_score_of_every_condition_is_there_and_whole(evaluated):
         "subject condition kind metric space set_size value lo hi n chance p p_max ceiling better "
         "summary q".split()
     )
-    expected = {"median_rank", "two_way_embedding", "two_way_colour", "two_way_pixels", "pixcorr"}
+    expected = {
+        "median_rank",
+        "two_way_embedding",
+        "two_way_embedding_compat",
+        "two_way_colour",
+        "two_way_pixels",
+        "pixcorr",
+    }
     expected |= {"ssim", "attribute_mean", "attribute_colour"}
     expected |= {f"{d}_top{k}" for d in ("brain_to_image", "image_to_brain") for k in (1, 5)}
     assert set(table["metric"]) == expected
     n_scores = len(pick(table, subject="sub-01", condition="model"))
-    assert len(table) == (len(SUBJECTS) + 1) * len(KINDS) * n_scores == 3 * 5 * 16
+    assert len(table) == (len(SUBJECTS) + 1) * len(KINDS) * n_scores == 3 * 5 * 17
     numbers = table[["value", "lo", "hi", "n", "chance", "p", "ceiling"]]
     assert np.isfinite(numbers.to_numpy(float)).all()
     assert ((table["lo"] <= table["value"] + 1e-12) & (table["value"] <= table["hi"] + 1e-12)).all()
@@ -321,7 +328,7 @@ def test_what_cannot_be_computed_is_named_with_its_reason(evaluated):
     found = evaluated({"metrics": own})
     missing = table_of(found, "not_computed.tsv")
     assert missing.to_dict("records") == [
-        {"metric": "sleep", "reason": "weights missing: sleep.pth"}
+        {"metric": "Asleep", "reason": "weights missing: sleep.pth"}
     ]
     assert set(table_of(found)["metric"]) == {"pixcorr"}
 
@@ -392,3 +399,22 @@ def test_a_row_needs_one_chosen_sample():
     assert chosen_samples(samples, ["b", "a"]).tolist() == [2, 1]
     with pytest.raises(ValueError, match="row a has 0 chosen"):
         chosen_samples(samples.assign(chosen=[False, False, True]), ["a", "b"])
+
+
+def test_what_is_not_computed_is_named_with_its_reason(evaluated, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    networks = {"_target_": "neurodecode.metrics.perceptual.NetworkMetric", "network": "alexnet"}
+    published = {"_target_": "neurodecode.metrics.published.PublishedRetrieval"}
+    pixels = {"_target_": "neurodecode.metrics.published.PublishedSSIM", "n_partners": 2}
+    metrics = {"alexnet": networks, "retrieval": published, "ssim_425": pixels}
+    found = evaluated({"metrics": metrics, "n_bootstrap": 9, "n_permutations": 9})
+    reasons = table_of(found, "not_computed.tsv").set_index("metric")["reason"]
+    names = "alexnet2_two_way, alexnet2_two_way_compat, alexnet5_two_way, alexnet5_two_way_compat"
+    assert reasons[names].startswith("weights missing: no alexnet-owt-7be5be79.pth")
+    names = "brain_to_image_top1_compat, image_to_brain_top1_compat"
+    assert reasons[names].endswith("draws 300 test pictures, this study has 30")
+    assert len(reasons) == 2
+    table = table_of(found)
+    assert set(table["metric"]) == {"ssim_425"}
+    ceiling = pick(table, condition="true_features", subject="all")
+    assert ceiling["value"].item() > 0.99, "each row was held against its own truth"

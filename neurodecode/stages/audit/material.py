@@ -1,4 +1,4 @@
-"""What an audit looks at: predictions, truths, categories, pictures, and the decoders themselves."""
+"""What an audit looks at: predictions, truths, categories, pictures, and the decoders."""
 
 from dataclasses import dataclass
 from functools import cached_property
