@@ -69,8 +69,10 @@ def grade(
         `metrics.low_level.low_level_features` of the pictures. None: they may explain whatever is
         found, and nothing above "low-level" can be shown.
     train : tuple or None
-        (truth, low_level) or (truth, low_level, categories) of training pictures, on which truth is
-        regressed. None: on other test pictures, at a loss of power.
+        (truth, low_level) or (truth, low_level, categories) of training pictures, or of any others
+        like them, from which it is learned what low-level features foretell of the truth. Without
+        categories, a picture counts to that whose mean embedding is nearest. None: low-level
+        features are not taken out, and nothing above "low-level" can be shown.
     n_permutations : int
         Also the number of bootstrap draws.
     alpha : float
@@ -124,7 +126,7 @@ def _decoded(predicted, truth, n_permutations, rng):
 
 def _compared(predicted, comparison, n_permutations, rng):
     """Lines of one comparison: of all that is predicted, and beyond low-level features."""
-    names = [f"{comparison.name}, all"] + [comparison.name] * (comparison.residuals is not None)
+    names = (f"{comparison.name}, all", comparison.name)
     if comparison.impossible:
         return [not_judged(name, len(comparison.rows)) for name in names]
     predicted = predicted[:, comparison.rows]
@@ -134,7 +136,7 @@ def _compared(predicted, comparison, n_permutations, rng):
         pairs.append((left, comparison.residuals.truth_left))
     dealt = comparison.dealt_inside
     tables = [_table(*pair, dealt, comparison.share) for pair in pairs]
-    both = zip(names, tables, strict=True)
+    both = zip(names, tables, strict=False)  # without residuals there is the first only
     return [judged(name, table, dealt, n_permutations, rng) for name, table in both]
 
 

@@ -27,8 +27,8 @@ def reasons_for(level, tests, pictures, alpha):
         _compared("Between categories", found, "category"),
         _compared("Within category", found, "within-category"),
     ]
-    if "category" not in found:
-        return [*sentences, _NO_FEATURES]
+    if not pictures.n_train:
+        return [*sentences, _NOT_TAKEN_OUT]
     if level == "low-level" and found["within-category"]["p"] <= alpha:
         sentences.append(_OUT_OF_ORDER)
     return [*sentences, _how(pictures, alpha)]
@@ -43,9 +43,9 @@ _CONCLUSIONS = {
     "within-category": "Pictures of one category are told apart, beyond what their low-level "
     "features can explain.",
 }
-_NO_FEATURES = (
-    "Low-level features were not given: they may explain all of this, so no level above low-level "
-    "can be claimed."
+_NOT_TAKEN_OUT = (
+    "Low-level features, of these pictures and of training pictures, were not given: they may "
+    "explain all of this, so no level above low-level can be claimed."
 )
 _OUT_OF_ORDER = (
     "Pictures within a category are told apart although categories are not: low-level features "
@@ -66,11 +66,10 @@ def _compared(where, found, name):
 
 
 def _how(pictures, alpha):
-    n = pictures.n_train
-    fitted = f"{n} training pictures" if n else "other test pictures"
     return (
         "Low-level features were regressed out of predictions and of true embeddings by kernel "
-        f"ridge (truth from {fitted}); the tests are made in this order, each at {alpha:g}."
+        f"ridge (truth from {pictures.n_train} training pictures); the tests are made in this "
+        f"order, each at {alpha:g}."
     )
 
 
