@@ -11,6 +11,7 @@ from neurodecode.rigour.verdict.regression import centred
 from neurodecode.rigour.verdict.residuals import Features, Residuals
 
 FEWEST = 4  # pictures that a test needs
+ENOUGH_TRAINING = 400  # pictures that "within-category" asks for
 
 
 @dataclass(frozen=True)

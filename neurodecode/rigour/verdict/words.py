@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurodecode.rigour.verdict.pictures import ENOUGH_TRAINING
+
 
 def reasons_for(level, tests, pictures, alpha):
     """Say, test by test, what was found and what follows.
@@ -29,7 +31,12 @@ def reasons_for(level, tests, pictures, alpha):
     ]
     if not pictures.n_train:
         return [*sentences, _NOT_TAKEN_OUT]
-    if level == "low-level" and found["within-category"]["p"] <= alpha:
+    if pictures.n_train < ENOUGH_TRAINING and found["within-category"]["p"] <= alpha:
+        sentences.append(
+            f"{pictures.n_train} training pictures are too few to learn what low-level features "
+            f"foretell: within-category is claimed from {ENOUGH_TRAINING} on."
+        )
+    elif level == "low-level" and found["within-category"]["p"] <= alpha:
         sentences.append(_OUT_OF_ORDER)
     return [*sentences, _how(pictures, alpha)]
 
@@ -39,7 +46,7 @@ _CONCLUSIONS = {
     "low-level": "Something is read from the brain, but no more than low-level features of the "
     "pictures can explain.",
     "category": "The category of a picture is read, beyond its low-level features; which picture "
-    "of its category it is, is not.",
+    "of its category it is cannot be shown to be.",
     "within-category": "Pictures of one category are told apart, beyond what their low-level "
     "features can explain.",
 }

@@ -92,11 +92,19 @@ def test_the_simulation_fails_a_verdict_that_flatters():
 def test_a_level_needs_all_tests_before_it():
     good, bad = 0.001, 0.2
     p = lambda a, b, c: {"decoded": a, "category": b, "within-category": c}
-    assert reached(p(bad, good, good), 0.005) == "none"
-    assert reached(p(good, bad, good), 0.005) == "low-level"
-    assert reached(p(good, good, bad), 0.005) == "category"
-    assert reached(p(good, good, good), 0.005) == "within-category"
-    assert reached({"decoded": good}, 0.005) == "low-level"
+    assert reached(p(bad, good, good), 0.005, 400) == "none"
+    assert reached(p(good, bad, good), 0.005, 400) == "low-level"
+    assert reached(p(good, good, bad), 0.005, 400) == "category"
+    assert reached(p(good, good, good), 0.005, 400) == "within-category"
+    assert reached({"decoded": good}, 0.005, 400) == "low-level"
+
+
+def test_few_training_pictures_show_no_more_than_the_category(world):
+    few = tuple(part[:399] for part in world["train"])
+    rng = np.random.default_rng(11)
+    found = grade(world["predicted"]["full"], *world["test"], few, rng=rng, **HOW)
+    assert found.level == "category" and p_of(found)["within-category"] <= 0.005
+    assert any("399 training pictures are too few" in reason for reason in found.reasons)
 
 
 def test_without_categories_nothing_above_low_level_is_claimed(world):
