@@ -45,8 +45,8 @@ _CONCLUSIONS = {
     "none": "Nothing is read from the brain that could be told from chance.",
     "low-level": "Something is read from the brain, but no more than low-level features of the "
     "pictures can explain.",
-    "category": "The category of a picture is read, beyond its low-level features; which picture "
-    "of its category it is cannot be shown to be.",
+    "category": "The category of a picture is read, beyond its low-level features; that pictures "
+    "of one category are told apart beyond these is not shown.",
     "within-category": "Pictures of one category are told apart, beyond what their low-level "
     "features can explain.",
 }
