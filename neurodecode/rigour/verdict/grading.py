@@ -11,10 +11,10 @@ Three hypotheses are tested in this order by two-way matching (`matching`):
 A level is reached if its test and all before it pass. The order is fixed, so that each is held to
 `alpha` and the chance of any level too high is still at most `alpha`.
 
-"within-category" also asks for `ENOUGH_TRAINING` training pictures. What low-level features foretell
-is learned from them, and what was not learned stays behind and looks like content: of 14 simulated
-brains that carried low-level features and category alone, 9 passed that test with 50 training
-pictures, 3 with 150, 1 with 400.
+"within-category" also asks for `ENOUGH_TRAINING` training pictures. What low-level features
+foretell is learned from them, and what was not learned stays behind and looks like content: of 14
+simulated brains that carried low-level features and category alone, 9 passed that test with 50
+training pictures, 3 with 150, 1 with 400.
 
 References
 ----------
@@ -56,7 +56,7 @@ class Grade:
 
 
 def grade(
-    predicted, truth, categories, low_level, train=None, n_permutations=1000, alpha=ALPHA, *, rng
+    predicted, truth, categories, low_level, train=None, n_permutations=5000, alpha=ALPHA, *, rng
 ):
     """Name the level that predictions reach, with reasons.
 
@@ -99,7 +99,7 @@ def grade(
     return grade_on(pictures, predicted, n_permutations, alpha, rng=rng)
 
 
-def grade_on(pictures, predicted, n_permutations=1000, alpha=ALPHA, *, rng):
+def grade_on(pictures, predicted, n_permutations=5000, alpha=ALPHA, *, rng):
     """As `grade`, of pictures that are described once for many decoders or subjects."""
     predicted = pictures.checked(predicted)
     if (n_permutations + 1) * alpha < 1:
