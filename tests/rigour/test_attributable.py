@@ -71,14 +71,17 @@ def test_intervals_cover_the_true_quotient(possible):
     """.95 of studies, of those that get a number; within 3 Monte-Carlo errors of .93 to .97."""
     rng = np.random.default_rng(5)
     covered = []
-    for _ in range(300):
+    for _ in range(200):
         scores = study(rng, possible / 2, possible)
-        value, draws = attributable(*scores, resample_counts(200, 400, rng))
+        counts = rng.multinomial(
+            200, np.full(200, 1 / 200), size=400
+        )  # faster than resample_counts
+        value, draws = attributable(*scores, counts)
         if np.isfinite(value):
             low, high = percentile_interval(draws)
             covered.append(low <= 0.5 <= high)
     error = np.sqrt(0.05 * 0.95 / len(covered))
-    assert len(covered) > 200
+    assert len(covered) > 150
     assert 0.93 - 3 * error <= np.mean(covered) <= 0.97 + 3 * error
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from neurodecode.rigour.verdict.matching import among_others, among_own
 from neurodecode.rigour.verdict.regression import centred
-from neurodecode.rigour.verdict.residuals import Features, FromTraining, OnARing
+from neurodecode.rigour.verdict.residuals import Features, Residuals
 
 FEWEST = 4  # pictures that a test needs
+ENOUGH_TRAINING = 400  # pictures that "within-category" asks for
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Comparison:
         Groups inside which pictures are dealt anew.
     share : callable (similarity) -> table
         One of the functions of `matching`.
-    residuals : FromTraining, OnARing or None
-        None: there are no low-level features, or too few rows.
+    residuals : Residuals or None
+        None where low-level features cannot be taken out, or nothing can be tested.
     impossible : bool
         Too few pictures, or a single category.
     """
@@ -39,7 +40,7 @@ class Comparison:
     truth: np.ndarray
     dealt_inside: np.ndarray
     share: Callable
-    residuals: FromTraining | OnARing | None
+    residuals: Residuals | None
     impossible: bool
 
 
@@ -53,7 +54,7 @@ class Pictures:
     comparisons : list of Comparison
         Between and within categories; none where there are no categories.
     n_train : int
-        Training pictures that the truth is regressed on.
+        Training pictures that the truth is regressed on; 0: low-level features are not taken out.
     """
 
     truth: np.ndarray
@@ -69,13 +70,18 @@ class Pictures:
             raise ValueError(f"{n} test pictures: a verdict needs at least {FEWEST}")
         low_level = None if low_level is None else _rows("low_level", low_level, n)
         truth_train, low_level_train, categories_train = _training(train, dim, low_level)
-        n_train = 0 if low_level_train is None else len(truth_train)
         if categories is None:
-            return cls(truth, [], n_train)
+            return cls(truth, [], 0)
         groups, groups_train = _numbered(categories, categories_train, n, truth_train)
-        features = None if low_level is None else Features.of(low_level, low_level_train, rng)
-        sides = (truth, groups, features, truth_train, groups_train, rng)
-        return cls(truth, [_between(*sides), _within(*sides)], n_train)
+        if low_level_train is None:
+            known, features = (None, None), None
+        else:
+            if groups_train is None:
+                groups_train = _nearest(truth, groups, truth_train)
+            known = (truth_train, groups_train)
+            features = Features.of(low_level, low_level_train, rng)
+        comparisons = [side(truth, groups, features, *known) for side in (_between, _within)]
+        return cls(truth, comparisons, 0 if features is None else len(truth_train))
 
     def checked(self, predicted):
         """Predictions of these pictures as (n_subjects, n, dim)."""
@@ -89,41 +95,47 @@ class Pictures:
         return predicted
 
 
-def _between(truth, groups, features, truth_train, groups_train, rng):
+def _between(truth, groups, features, truth_train, groups_train):
     """Predictions against the mean of the others of a category, among all categories."""
     centres, known = _centres(truth, groups, truth_train, groups_train)
     rows = np.flatnonzero(known)
     impossible = len(rows) < FEWEST or len(np.unique(groups[rows])) < 2
     one, residuals = np.zeros(len(rows), dtype=int), None
     if features is not None and not impossible:
-        part = features[rows]
-        if groups_train is None or features.train is None:
-            residuals = OnARing.fit(part, centres[rows], one, rng)
-        else:
-            means = truth_train - centred(truth_train, groups_train)
-            residuals = FromTraining.fit(part, centres[rows], one, means, None)
+        means = truth_train - centred(truth_train, groups_train)
+        residuals = Residuals.fit(features[rows], centres[rows], one, means, None)
     share = partial(among_others, groups=groups[rows])
     return Comparison("category", rows, centres[rows], one, share, residuals, impossible)
 
 
-def _within(truth, groups, features, truth_train, groups_train, rng):
+def _within(truth, groups, features, truth_train, groups_train):
     """Predictions against their own pictures, inside categories."""
     rows = np.flatnonzero(np.bincount(groups)[groups] > 1)
     impossible, own, residuals = len(rows) < FEWEST, groups[rows], None
     if features is not None and not impossible:
-        part = features[rows]
-        if features.train is None:
-            residuals = OnARing.fit(part, truth[rows], own, rng)
-        else:
-            residuals = FromTraining.fit(part, truth[rows], own, truth_train, groups_train)
+        residuals = Residuals.fit(features[rows], truth[rows], own, truth_train, groups_train)
     share = partial(among_own, groups=own)
     return Comparison("within-category", rows, truth[rows], own, share, residuals, impossible)
+
+
+def _nearest(truth, groups, truth_train):
+    """The category whose mean among test pictures is nearest to each training picture.
+
+    Of categories with two test pictures or more; where there are none, a category of their own.
+    """
+    names, counts = np.unique(groups, return_counts=True)
+    names = names[counts > 1]
+    if not len(names):
+        return np.full(len(truth_train), groups.max() + 1)
+    means = np.stack([truth[groups == name].mean(axis=0) for name in names])
+    apart = (means**2).sum(axis=1) - 2 * truth_train @ means.T
+    return names[apart.argmin(axis=1)]
 
 
 def _centres(truth, groups, truth_train, groups_train):
     """The mean embedding of the others of each picture's category, and whether there are any.
 
-    Others are test pictures and, where their categories are known, training pictures.
+    Others are test pictures and, if there are any, training pictures.
     """
     known, of_known = truth, groups
     if groups_train is not None:

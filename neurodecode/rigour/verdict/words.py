@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurodecode.rigour.verdict.pictures import ENOUGH_TRAINING
+
 
 def reasons_for(level, tests, pictures, alpha):
     """Say, test by test, what was found and what follows.
@@ -27,9 +29,14 @@ def reasons_for(level, tests, pictures, alpha):
         _compared("Between categories", found, "category"),
         _compared("Within category", found, "within-category"),
     ]
-    if "category" not in found:
-        return [*sentences, _NO_FEATURES]
-    if level == "low-level" and found["within-category"]["p"] <= alpha:
+    if not pictures.n_train:
+        return [*sentences, _NOT_TAKEN_OUT]
+    if pictures.n_train < ENOUGH_TRAINING and found["within-category"]["p"] <= alpha:
+        sentences.append(
+            f"{pictures.n_train} training pictures are too few to learn what low-level features "
+            f"foretell: within-category is claimed from {ENOUGH_TRAINING} on."
+        )
+    elif level == "low-level" and found["within-category"]["p"] <= alpha:
         sentences.append(_OUT_OF_ORDER)
     return [*sentences, _how(pictures, alpha)]
 
@@ -38,14 +45,14 @@ _CONCLUSIONS = {
     "none": "Nothing is read from the brain that could be told from chance.",
     "low-level": "Something is read from the brain, but no more than low-level features of the "
     "pictures can explain.",
-    "category": "The category of a picture is read, beyond its low-level features; which picture "
-    "of its category it is, is not.",
+    "category": "The category of a picture is read, beyond its low-level features; that pictures "
+    "of one category are told apart beyond these is not shown.",
     "within-category": "Pictures of one category are told apart, beyond what their low-level "
     "features can explain.",
 }
-_NO_FEATURES = (
-    "Low-level features were not given: they may explain all of this, so no level above low-level "
-    "can be claimed."
+_NOT_TAKEN_OUT = (
+    "Low-level features, of these pictures and of training pictures, were not given: they may "
+    "explain all of this, so no level above low-level can be claimed."
 )
 _OUT_OF_ORDER = (
     "Pictures within a category are told apart although categories are not: low-level features "
@@ -66,11 +73,10 @@ def _compared(where, found, name):
 
 
 def _how(pictures, alpha):
-    n = pictures.n_train
-    fitted = f"{n} training pictures" if n else "other test pictures"
     return (
         "Low-level features were regressed out of predictions and of true embeddings by kernel "
-        f"ridge (truth from {fitted}); the tests are made in this order, each at {alpha:g}."
+        f"ridge (truth from {pictures.n_train} training pictures); the tests are made in this "
+        f"order, each at {alpha:g}."
     )
 
 
