@@ -307,7 +307,7 @@ def _scores(study):
 
 def _subject_words(study):
     if not any(group.scores["subjects_lo"].notna().any() for group in study.groups):
-        return "With fewer than three distinct subjects these are listed, not pooled."
+        return "With fewer than eight distinct subjects these subjects only: listed, not pooled."
     return (
         f"“subj.”: Student's t interval ({study.level * 100:g} %) over distinct subjects, around "
         "their mean: it speaks of other people, tested as these were."

@@ -54,7 +54,8 @@ def equivalent(difference, draws, n_units, margin, alpha=0.05):
     margin : float
         The least difference that matters, named before looking.
     alpha : float
-        Chance of calling a difference of exactly `margin` equivalent.
+        Chance of calling a difference of exactly `margin` equivalent; it is less in a study whose
+        interval is hardly narrower than the margins, which can show little.
 
     Returns
     -------

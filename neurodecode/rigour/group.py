@@ -9,9 +9,8 @@ subjects seeing these stimuli.
 
 import numpy as np
 
+from neurodecode.rigour.hierarchical import LEAST_SUBJECTS
 from neurodecode.rigour.results import ALL
-
-LEAST_SUBJECTS = 3  # fewer are listed, not pooled
 
 SCORE = ["metric", "space", "set_size", "condition"]  # what makes two lines the same score
 DIFFERENCE = ["metric", "space", "a", "b"]

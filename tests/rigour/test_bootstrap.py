@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import binom, binomtest, bootstrap
 
 from neurodecode.rigour.bootstrap import (
     bca_interval,
@@ -12,6 +12,7 @@ from neurodecode.rigour.bootstrap import (
     resample_counts,
     weighted_mean,
     weighted_median,
+    wilson_interval,
 )
 
 
@@ -94,3 +95,33 @@ def test_intervals_cover_a_planted_mean_as_often_as_they_say():
             covered[name] += low <= 0.3 <= high
     for name, count in covered.items():
         assert 0.92 <= count / n_studies <= 0.975, (name, count)  # .95 +- 4.4 binomial SE at most
+
+
+@pytest.mark.parametrize("hits", [0, 1, 7, 50, 100])
+def test_wilsons_interval_of_plain_hits_is_scipys(hits):
+    n, share = 100, hits / 100
+    spread = np.sqrt(share * (1 - share) / (n - 1))  # what endless draws would show
+    draws = share + spread * np.array([-1, 1]) * np.sqrt((n - 1) / n)
+    known = binomtest(hits, n).proportion_ci(method="wilson")
+    found = wilson_interval(draws, share, n)
+    scale = np.sqrt(n / (n - 1))  # of the unbiased variance
+    assert found == pytest.approx((known.low, known.high), abs=0.001 * scale)
+
+
+def test_wilsons_interval_holds_rare_hits_as_often_as_it_says():
+    n, rng = 200, np.random.default_rng(8)
+    counts = resample_counts(n, 500, rng)
+    for share in (0.02, 0.1, 0.98):
+        hits = np.arange(n + 1)
+        held = np.zeros(n + 1)
+        for k in hits[binom.pmf(hits, n, share) > 1e-6]:
+            draws = counts[:, :k].sum(axis=1) / n
+            low, high = wilson_interval(draws, k / n, n)
+            held[k] = low <= share <= high
+        assert 0.93 <= binom.pmf(hits, n, share) @ held <= 0.975, share
+
+
+def test_scores_that_never_vary_have_no_width_unless_all_hit():
+    assert wilson_interval(np.full(50, 0.5), 0.5, 30) == (0.5, 0.5)
+    low, high = wilson_interval(np.ones(50), 1.0, 30)
+    assert high == pytest.approx(1) and low == pytest.approx(30 / (30 + 1.96**2), abs=1e-3)

@@ -43,22 +43,22 @@ def test_the_interval_over_subjects_is_that_of_a_t_test():
 def test_the_interval_over_subjects_covers_the_population_mean():
     rng, held = np.random.default_rng(1), 0
     for _ in range(1000):
-        truth = rng.normal(0.5, 0.1, 5)  # five people
-        lines = truth[:, None] + rng.normal(0, 0.05, (5, 3))  # in three runs each
-        found = over_subjects(lines.ravel(), np.repeat(list("abcde"), 3))
+        truth = rng.normal(0.5, 0.1, 8)  # eight people
+        lines = truth[:, None] + rng.normal(0, 0.05, (8, 3))  # in three runs each
+        found = over_subjects(lines.ravel(), np.repeat(list("abcdefgh"), 3))
         held += found["subjects_lo"] <= 0.5 <= found["subjects_hi"]
     assert 0.93 <= held / 1000 <= 0.97
 
 
 def test_more_seeds_of_the_same_subjects_narrow_nothing():
-    once = over_subjects([0.2, 0.4, 0.6], ["a", "b", "c"])
-    often = over_subjects([0.2, 0.4, 0.6] * 10, ["a", "b", "c"] * 10)
-    assert once == pytest.approx(often) and once["n_subjects"] == 3
+    values, names = list(np.linspace(0.2, 0.6, 8)), list("abcdefgh")
+    once, often = over_subjects(values, names), over_subjects(values * 10, names * 10)
+    assert once == pytest.approx(often) and once["n_subjects"] == 8
 
 
-@pytest.mark.parametrize(("n", "pooled"), [(1, False), (2, False), (3, True)])
-def test_fewer_than_three_subjects_are_not_pooled(n, pooled):
-    found = over_subjects(np.linspace(0.1, 0.3, n), list("abc")[:n])
+@pytest.mark.parametrize(("n", "pooled"), [(1, False), (3, False), (7, False), (8, True)])
+def test_fewer_than_eight_subjects_are_not_pooled(n, pooled):
+    found = over_subjects(np.linspace(0.1, 0.3, n), list("abcdefgh")[:n])
     assert np.isfinite(found["subjects_lo"]) == np.isfinite(found["subjects_hi"]) == pooled
     assert found["n_subjects"] == n and np.isfinite(found["subjects_mean"])
 
@@ -79,9 +79,10 @@ def test_scores_of_seeds_on_the_same_people_keep_the_number_of_people():
 
 
 def test_people_spread_over_runs_are_pooled_over_people():
-    lines = scores([0.2, 0.4, 0.9], who=list("abc"), run=["j0", "j1", "j2"])
+    values = np.linspace(0.2, 0.6, 8) ** 2
+    lines = scores(values, who=list("abcdefgh"), run=[f"j{k}" for k in range(8)])
     line = pool_scores(lines).iloc[0]
-    known = stats.ttest_1samp([0.2, 0.4, 0.9], 0).confidence_interval(0.95)
+    known = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (line["subjects_lo"], line["subjects_hi"]) == pytest.approx((known.low, known.high))
 
 
@@ -116,7 +117,8 @@ def test_a_run_of_one_subject_speaks_for_itself():
 
 
 def test_the_order_of_runs_changes_no_figure():
-    lines = scores([0.2, 0.4, 0.3, 0.5], who=list("abcd"), run=["s0", "s0", "s1", "s1"])
+    values = np.linspace(0.2, 0.6, 8) ** 2
+    lines = scores(values, who=list("abcdefgh"), run=["s0"] * 4 + ["s1"] * 4)
     other = pool_scores(lines.iloc[::-1]).iloc[0]
     line = pool_scores(lines).iloc[0]
     for name in ("mean", "sd", "least", "most", "subjects_mean", "subjects_lo", "subjects_hi"):

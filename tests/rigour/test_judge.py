@@ -110,6 +110,17 @@ def test_bca_is_for_means_and_unknown_kinds_are_refused():
         interval_of(v, "normal", 0.95)
 
 
+def test_wilsons_interval_is_for_means_between_0_and_1():
+    hits = (RNG.random((N, N)) < 0.05).astype(float)
+    (v, _), *_, n = verdicts([hits] * 2)
+    assert interval_of(v, "wilson", 0.95)[0] > interval_of(v, "percentile", 0.95)[0] - 1e-9
+    assert interval_of(v, "wilson", 0.95) != interval_of(v, "percentile", 0.95)
+    (beyond, other), *_ = verdicts([2 * hits, hits])
+    (m, _), *_ = verdicts([hits] * 2, summary="median")
+    for verdict in (beyond, m, pool([beyond, other], n)):
+        assert interval_of(verdict, "wilson", 0.95) == interval_of(verdict, "percentile", 0.95)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("common", [0.0, 3.0])  # what predictions share: 3 times the noise
 def test_intervals_cover_the_expected_score_of_other_studies(common):

@@ -20,7 +20,7 @@ from neurodecode.rigour.judge import (
     p_of_difference,
     pool,
 )
-from neurodecode.rigour.permutation import permutation_p, permuted_truths
+from neurodecode.rigour.permutation import permutation_p, permuted_stimuli, permuted_truths
 
 
 def null_p_values(make_score, n_studies=400, n=30, n_permutations=199, seed=0):
@@ -121,3 +121,27 @@ def test_pooled_p_stays_uniform_when_all_subjects_err_alike():
         judged = [judge(Score("", two_way(cosine(truth, x))), panel) for x in subjects]
         p.append(p_of(pool(judged, n), rng))
     assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_p_values_by_permuted_training_are_uniform_without_signal():
+    rng, p = np.random.default_rng(0), []
+    names = [f"{i:02d}" for i in range(20)]
+    for _ in range(400):  # ridge from noise to pictures, then to pictures dealt anew
+        x, truth = rng.standard_normal((30, 12)), rng.standard_normal((30, 4))
+
+        def score(taken, x=x, truth=truth):
+            fit = np.linalg.solve(x[:20].T @ x[:20] + np.eye(12), x[:20].T @ truth[taken])
+            return np.diagonal(cosine(truth[20:], x[20:] @ fit)).mean()
+
+        dealt = [permuted_stimuli(names, rng) for _ in range(19)]
+        null = [score([int(one[name]) for name in names]) for one in dealt]
+        p.append(permutation_p(score(np.arange(20)), np.array(null), rng))
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert abs(np.mean(np.array(p) <= 0.05) - 0.05) < 0.033  # 3 standard errors
+
+
+def test_stimuli_are_permuted_whatever_the_order_and_number_of_their_trials():
+    one, other = (
+        permuted_stimuli(ids, np.random.default_rng(0)) for ids in ("abcd", list("dcbaabbb"))
+    )
+    assert one == other and sorted(one) == sorted(one.values()) == list("abcd")

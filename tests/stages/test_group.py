@@ -39,16 +39,17 @@ def test_seeds_are_spread_and_no_new_subjects(tmp_path):
 
 
 def test_subjects_in_jobs_of_their_own_are_pooled_over_subjects(tmp_path):
-    jobs = [{"subjects": [f"sub-{i}"], "model": m} for i, m in enumerate((0.4, 0.5, 0.6))]
+    values = (0.4, 0.42, 0.45, 0.5, 0.5, 0.55, 0.58, 0.6)
+    jobs = [{"subjects": [f"sub-{i}"], "model": m} for i, m in enumerate(values)]
     made = group_report([make_sweep(tmp_path / "sweep", jobs)])
     html, document, metrics, comparisons = reported(made)
     line = metrics[metrics["condition"] == "model"].iloc[0]
-    assert line["n_subjects"] == 3 and line["subjects_lo"] < 0.5 < line["subjects_hi"]
+    assert line["n_subjects"] == 8 and line["subjects_lo"] < 0.5 < line["subjects_hi"]
     assert document["groups"][0]["replication"] == "disjoint"
-    assert document["groups"][0]["runs"] == ["sub-0", "sub-1", "sub-2"]
+    assert document["groups"][0]["runs"] == [f"sub-{i}" for i in range(8)]
     assert "Student&#39;s t interval" in html
     shuffled = comparisons[comparisons["b"] == "shuffled"].iloc[0]
-    assert shuffled["subjects_a"] == 3 and shuffled["subjects_lo"] > 0
+    assert shuffled["subjects_a"] == 8 and shuffled["subjects_lo"] > 0
 
 
 def test_simulated_studies_of_other_seeds_have_other_people(tmp_path):
