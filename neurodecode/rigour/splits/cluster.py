@@ -70,7 +70,7 @@ def k_means(embeddings, n_clusters, rng):
 
 
 def named(stimuli, column, rule):
-    """Return a column of stimuli.tsv as text; ValueError if it is not there or is empty somewhere."""
+    """Return a column of stimuli.tsv as text; ValueError where it is missing or empty."""
     if column not in stimuli:
         raise ValueError(
             f"{rule}: {column!r} is not a column of stimuli.tsv {list(stimuli.columns)}"

@@ -42,28 +42,29 @@ def kernel_width(embeddings):
 
 
 def mean_kernel(a, b, width):
-    """Return the mean of the Gaussian kernel over all pairs of rows, (n_a, dim) and (n_b, dim)."""
+    """Return each row's mean kernel with all of `b`; shapes (n_a, dim), (n_b, dim) -> (n_a,)."""
     a, b = (np.asarray(x, np.float32) for x in (a, b))
-    norms = (b**2).sum(axis=1)
-    total = 0.0
+    norms, means = (b**2).sum(axis=1), np.zeros(len(a))
     for first in range(0, len(a), BLOCK):
         rows = a[first : first + BLOCK]
         squared = (rows**2).sum(axis=1)[:, None] + norms - 2 * rows @ b.T
-        total += np.exp(np.maximum(squared, 0) / np.float32(-2 * width**2)).sum(dtype=np.float64)
-    return total / (len(a) * len(b))
+        kernel = np.exp(np.maximum(squared, 0) / np.float32(-2 * width**2))
+        means[first : first + BLOCK] = kernel.mean(axis=1, dtype=np.float64)
+    return means
 
 
 def mmd(test, train, width):
     """Return the MMD of two sets of stimuli, shapes (n, dim): 0 to the square root of 2."""
     test, train = _spaced(test, LARGEST), _spaced(train, LARGEST)
-    own = mean_kernel(test, test, width) + mean_kernel(train, train, width)
-    return float(np.sqrt(max(own - 2 * mean_kernel(test, train, width), 0.0)))
+    mean = lambda a, b: mean_kernel(a, b, width).mean()
+    squared = mean(test, test) + mean(train, train) - 2 * mean(test, train)
+    return float(np.sqrt(max(squared, 0.0)))
 
 
 def mmd_of_a_random_draw(pool, n_test, n_train, width):
     """Return the root mean square MMD of `n_test` and `n_train` stimuli drawn from one pool."""
     pool = _spaced(pool, LARGEST)
-    spread = (1 - mean_kernel(pool, pool, width)) * len(pool) / (len(pool) - 1)
+    spread = (1 - mean_kernel(pool, pool, width).mean()) * len(pool) / (len(pool) - 1)
     return float(np.sqrt(max(spread, 0.0) * (1 / n_test + 1 / n_train)))
 
 

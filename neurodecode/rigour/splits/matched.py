@@ -1,4 +1,4 @@
-"""Hold out stimuli distributed as those of training, with as few near neighbours as can be there."""
+"""Hold out stimuli distributed as those of training, but with few near neighbours there."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -77,14 +77,15 @@ def exchange(trials, stimuli, group, labels, embeddings, tau, rng):
     width, counts = kernel_width(embeddings), count_groups(trials, group)
     member = membership(trials["stimulus_id"].map(place).to_numpy(), group, len(stimuli))
     features = member @ fourier_features(embeddings, width, rng)  # (n_groups, n_features)
-    nearby = member @ neighbour_graph(embeddings) @ member.T  # (n_groups, n_groups)
-    side = np.array([labels[group == g][0] for g in counts.index])
+    nearby = (member @ neighbour_graph(embeddings) @ member.T).tolil()  # (n_groups, n_groups)
+    nearby.setdiag(0)
+    side = labels[np.unique(group, return_index=True)[1]]
     n_test, n_train = (int(member[side == s].sum()) for s in ("test", "train"))
     pool = embeddings[member[side != "val"].sum(axis=0).astype(bool)]
     limit = SAFETY * tau * mmd_of_a_random_draw(pool, n_test, n_train, width)
     sizes = np.unique(counts.to_numpy(), axis=0, return_inverse=True)[1]
     improve(side, features, nearby.tocsr(), sizes, limit, (n_test, n_train), rng)
-    return side[np.searchsorted(counts.index, group)]
+    return side[group]
 
 
 def improve(side, features, nearby, sizes, limit, n_stimuli, rng):

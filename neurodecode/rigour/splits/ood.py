@@ -81,5 +81,4 @@ def farthest(trials, stimuli, group, embeddings, fraction, ties):
 
 def mean_nearness(embeddings):
     """Return each stimulus' mean kernel with all of them: high in the crowd, low at the rim."""
-    width = kernel_width(embeddings)
-    return np.array([mean_kernel(row[None], embeddings, width) for row in embeddings])
+    return mean_kernel(embeddings, embeddings, kernel_width(embeddings))
