@@ -1,0 +1,297 @@
+"""Near-duplicates among pictures: resized, cropped, mirrored, re-encoded or brightened copies.
+
+Two steps. A perceptual hash (signs of the lowest 8 x 8 cosine coefficients of the luminance) of
+each picture, of its mirror image and of slightly cropped views gives candidates. Each candidate is
+aligned (shift and scale of both axes, brightness and contrast; Gauss-Newton from coarse to fine)
+and confirmed by the correlation of the aligned pixels, in colour, and once more of their details
+alone: scenes that resemble each other share light and layout, copies share the details too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIDE = 64  # pixels of a thumbnail's sides
+HASH = 8  # lowest cosine coefficients along each axis
+BITS = 14  # of the 63 that may differ in a candidate
+CROPS = (  # views of a picture that are hashed: size, left, top, in shares of the whole
+    (1.0, 0.0, 0.0),
+    (0.95, 0.025, 0.025),
+    (0.95, 0.0, 0.0),
+    (0.95, 0.05, 0.0),
+    (0.95, 0.0, 0.05),
+    (0.95, 0.05, 0.05),
+    (0.9, 0.05, 0.05),
+)
+LEVELS = ((16, 6), (32, 4), (64, 3))  # pixels of a side, and steps of the alignment there
+LEAST_COARSE = 0.7  # correlation at the coarsest level, below which a candidate is let go
+LEAST_PIXELS = 0.96 # correlation of the aligned pixels of a duplicate
+LEAST_DETAILS = 0.85 # of what is finer than an eighth of the picture
+FINE = 1 / 8  # sd of the blur that takes the coarse away, in shares of the picture
+WHITE = 250.0  # grey values from which a picture that was brightened is clipped
+LEAST_UNCLIPPED = 0.1  # share of pixels
+FLAT = 3.0  # grey values; a contrast below that is noise
+BLOCK = 1 << 22  # pairs whose hashes are compared at once
+BATCH = 2048  # candidates aligned at once
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs of pictures that are the same but for their treatment.
+
+    Parameters
+    ----------
+    pairs : ndarray of int, shape (n_pairs, 2)
+        Row numbers, the smaller first.
+    pixels, details : ndarray, shape (n_pairs,)
+        Correlation of the aligned pixels, and of their details.
+    mirrored : ndarray of bool, shape (n_pairs,)
+    n_compared, n_candidates : int
+        Pairs whose hashes were compared, and pairs that were aligned.
+    """
+
+    pairs: np.ndarray
+    pixels: np.ndarray
+    details: np.ndarray
+    mirrored: np.ndarray
+    n_compared: int
+    n_candidates: int
+
+
+def near_duplicates(thumbnails, sides=None, also=()):
+    """Find copies among pictures.
+
+    Parameters
+    ----------
+    thumbnails : ndarray of uint8, shape (n_pictures, SIDE, SIDE, 3)
+        Whole pictures scaled to a square; a memory map will do.
+    sides : array of str, shape (n_pictures,), optional
+        Only pairs from different sides are compared; a picture whose side is ``""`` with none.
+        None: all pairs.
+    also : sequence of (int, int)
+        Further candidates, such as neighbours in embedding space.
+
+    Returns
+    -------
+    found : Duplicates
+        Sorted by row numbers.
+
+    Raises
+    ------
+    ValueError
+        If the thumbnails have another shape.
+    """
+    if thumbnails.shape[1:] != (SIDE, SIDE, 3):
+        raise ValueError(f"thumbnails are {thumbnails.shape[1:]}, not {(SIDE, SIDE, 3)}")
+    candidates, n_compared = hash_candidates(thumbnails, sides)
+    asked = np.sort(np.asarray(also, int).reshape(-1, 2), axis=1)
+    both = [(a, b, view, mirrored) for a, b in asked for view in (0,) for mirrored in (0, 1)]
+    candidates = np.concatenate([candidates, np.asarray(both, int).reshape(-1, 4)])
+    pixels, details = similarity(thumbnails, candidates)
+    good = (pixels >= LEAST_PIXELS) & (details >= LEAST_DETAILS)
+    kept = _best_of_each_pair(candidates[good], pixels[good])
+    candidates, pixels, details = (x[good][kept] for x in (candidates, pixels, details))
+    pairs = np.sort(candidates[:, :2], axis=1)
+    return Duplicates(pairs, pixels, details, candidates[:, 3] == 1, n_compared, len(good))
+
+
+def hash_candidates(thumbnails, sides=None):
+    """Return pairs whose hashes nearly agree, and how many pairs were compared.
+
+    Returns
+    -------
+    candidates : ndarray of int, shape (n_candidates, 4)
+        Picture a, picture b, which of `CROPS` of a looks like b, and whether b was mirrored.
+    n_compared : int
+    """
+    codes, mirrored = hashes(thumbnails)
+    n, found = len(codes), []
+    rows = max(1, BLOCK // max(n, 1))
+    number = np.unique(sides, return_inverse=True)[1] if sides is not None else np.arange(n)
+    shown = np.asarray(sides) != "" if sides is not None else np.ones(n, bool)
+    n_compared = 0
+    for first in range(0, n, rows):
+        a = slice(first, first + rows)
+        apart = (number[a, None] != number) & shown[a, None] & shown
+        n_compared += int(apart.sum())
+        for flip, whole in enumerate((codes[:, 0], mirrored)):
+            best, view = np.full(apart.shape, 64, np.uint8), np.zeros(apart.shape, np.uint8)
+            for crop in range(len(CROPS)):
+                differing = np.bitwise_count(codes[a, crop, None] ^ whole)
+                view[differing < best] = crop
+                np.minimum(best, differing, out=best)
+            i, j = np.nonzero((best <= BITS) & apart)
+            found.append(np.stack([i + first, j, view[i, j], np.full(len(i), flip)], axis=1))
+    return np.concatenate(found or [np.zeros((0, 4), int)]), n_compared // 2
+
+
+def hashes(thumbnails):
+    """Return the hash of every view of each picture, and of the whole picture mirrored.
+
+    Returns
+    -------
+    codes : ndarray of uint64, shape (n_pictures, len(CROPS))
+    mirrored : ndarray of uint64, shape (n_pictures,)
+    """
+    turned = (-1.0) ** np.arange(HASH)  # mirroring changes the sign of odd waves
+    codes = np.zeros((len(thumbnails), len(CROPS)), np.uint64)
+    mirrored = np.zeros(len(thumbnails), np.uint64)
+    for first in range(0, len(thumbnails), BATCH):
+        rows = slice(first, first + BATCH)
+        grey = np.asarray(thumbnails[rows], np.float32) @ LUMINANCE
+        for number, (size, left, top) in enumerate(CROPS):
+            waves = _cosines(size, top) @ grey @ _cosines(size, left).T  # (n, HASH, HASH)
+            codes[rows, number] = _packed(waves)
+            if number == 0:
+                mirrored[rows] = _packed(waves * turned)
+    return codes, mirrored
+
+
+def _cosines(size, start):
+    """Waves over a part of a thumbnail's side, as weights of its pixels: (HASH, SIDE)."""
+    place = (np.arange(SIDE) + 0.5) / SIDE
+    within = (place >= start) & (place <= start + size)
+    phase = (place - start) / size
+    return (np.cos(np.pi * np.arange(HASH)[:, None] * phase) * within).astype(np.float32)
+
+
+def _packed(waves):
+    """Signs of all waves but the mean, as bits of a whole number."""
+    signs = waves.reshape(len(waves), -1) > 0
+    signs[:, 0] = False
+    return np.packbits(signs, axis=1).view(np.uint64)[:, 0]
+
+
+def similarity(thumbnails, candidates):
+    """Align candidates and correlate them: of all pixels, and of their details; -1 if let go."""
+    pixels, details = np.full((2, len(candidates)), -1.0)
+    for first in range(0, len(candidates), BATCH):
+        rows = np.arange(first, min(first + BATCH, len(candidates)))
+        views = np.array(CROPS)[candidates[rows, 2]]
+        warp = np.stack([views[:, 0], views[:, 2], views[:, 0], views[:, 1]], axis=1)
+        for side, n_steps in LEVELS:
+            a, b = _pair(thumbnails, candidates[rows], side)
+            warp, close = align(a.mean(axis=-1), b.mean(axis=-1), warp, n_steps)
+            keep = close >= LEAST_COARSE
+            rows, warp, a, b = rows[keep], warp[keep], a[keep], b[keep]
+        pixels[rows], details[rows] = agreement(a, b, warp)
+    return pixels, details
+
+
+def _pair(thumbnails, candidates, side):
+    """Both pictures of each candidate, averaged to `side` pixels; the second mirrored if so."""
+    from_all = lambda rows: np.asarray(thumbnails[rows], np.float32).reshape(
+        len(rows), side, SIDE // side, side, SIDE // side, 3
+    )
+    a, b = (from_all(candidates[:, i]).mean(axis=(2, 4)) for i in (0, 1))
+    return a, np.where(candidates[:, 3, None, None, None] == 1, b[:, :, ::-1], b)
+
+
+def align(a, b, warp, n_steps):
+    """Find the part of `a` that looks like `b`, by Gauss-Newton steps.
+
+    Parameters
+    ----------
+    a, b : ndarray, shape (n, side, side)
+    warp : ndarray, shape (n, 4)
+        Scale and start of the part along the rows, and along the columns, in shares of `a`.
+    n_steps : int
+
+    Returns
+    -------
+    warp : ndarray, shape (n, 4)
+    correlation : ndarray, shape (n,)
+        Of the pixels that both have.
+    """
+    side = a.shape[1]
+    place = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    for _ in range(n_steps):
+        part, seen = warped(a, warp)
+        slopes = np.stack(np.gradient(part, axis=(1, 2))) * side
+        # b = gain part + offset + slope along rows (scale place + start) + the same along columns
+        ones, y, x = np.ones_like(part), place[:, None], place
+        columns = [part, ones, slopes[0] * y, slopes[0], slopes[1] * x, slopes[1]]
+        design = np.stack(columns, axis=-1).reshape(len(a), -1, 6)
+        weighted = design * seen.reshape(len(a), -1, 1)
+        normal = np.einsum("npi,npj->nij", weighted, design, optimize=True)
+        normal += 1e-4 * np.eye(6) * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6
+        right = np.einsum("npi,np->ni", weighted, b.reshape(len(a), -1), optimize=True)
+        solved = np.linalg.solve(normal, right[..., None])[..., 0]
+        gain = np.where(np.abs(solved[:, :1]) > 0.1, solved[:, :1], 1.0)
+        # slopes are those of the part: a step within it is a step within a times its scale
+        step = np.clip(solved[:, 2:] / gain, -0.03, 0.03) * warp[:, [0, 0, 2, 2]]
+        warp = np.clip(warp + step, [0.85, -0.12] * 2, [1.18, 0.12] * 2)
+    part, seen = warped(a, warp)
+    return warp, correlation(part, b, seen)
+
+
+def warped(a, warp):
+    """Return the parts of pictures that `warp` names, and which of their pixels lie within."""
+    side = a.shape[1]
+    rows, within_rows = _sampling(warp[:, 0], warp[:, 1], side)
+    columns, within_columns = _sampling(warp[:, 2], warp[:, 3], side)
+    part = rows @ a @ columns.transpose(0, 2, 1)
+    return part, within_rows[:, :, None] * within_columns[:, None, :]
+
+
+def _sampling(scale, start, side):
+    """Linear interpolation along one axis as matrices (n, side, side); which points lie within."""
+    place = (np.arange(side) + 0.5) / side
+    at = (place * scale[:, None] + start[:, None]) * side - 0.5  # (n, side)
+    weights = np.maximum(0, 1 - np.abs(np.clip(at, 0, side - 1)[..., None] - np.arange(side)))
+    return weights.astype(np.float32), ((at >= -0.5) & (at <= side - 0.5)).astype(np.float32)
+
+
+def agreement(a, b, warp):
+    """Correlate aligned pictures in colour: all pixels, and details; (n, SIDE, SIDE, 3) each."""
+    parts = [warped(a[..., c], warp) for c in range(3)]
+    part, seen = np.stack([p for p, _ in parts], axis=-1), parts[0][1]
+    seen = seen[..., None] * _unclipped(part, b)
+    part, b, seen = (_halved(x) for x in (part, b, seen))
+    pixels = correlation(part, b, seen)
+    return pixels, correlation(details_of(part), details_of(b), seen)
+
+
+def _unclipped(a, b):
+    """Tell pixels that are white in neither; all of them where that leaves too few."""
+    kept = (np.maximum(a, b).max(axis=-1, keepdims=True) < WHITE).astype(np.float32)
+    enough = kept.mean(axis=(1, 2, 3), keepdims=True) >= LEAST_UNCLIPPED
+    return np.where(enough, kept, 1.0)
+
+
+def _halved(pictures):
+    """Average squares of two by two pixels."""
+    n, height, width, channels = pictures.shape
+    return pictures.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+
+
+def details_of(pictures):
+    """What is finer than an eighth of the picture, in units of its local contrast."""
+    from scipy.ndimage import gaussian_filter
+
+    sd = FINE * pictures.shape[1]
+    blurred = lambda x: gaussian_filter(x, (0, sd, sd, 0))
+    fine = pictures - blurred(pictures)
+    local = blurred((fine**2).mean(axis=-1, keepdims=True))
+    return fine / np.sqrt(local + FLAT**2)
+
+
+def correlation(a, b, weight):
+    """Correlate pictures pixel by pixel, weighted; 0 where one of them is flat: shape (n,)."""
+    axes = tuple(range(1, a.ndim))
+    weight = np.broadcast_to(weight, a.shape)
+    total = weight.sum(axis=axes, keepdims=True)
+    centred = [x - (weight * x).sum(axis=axes, keepdims=True) / total for x in (a, b)]
+    product = lambda x, y: (weight * x * y).sum(axis=axes)
+    scale = np.sqrt(product(centred[0], centred[0]) * product(centred[1], centred[1]))
+    return np.divide(product(*centred), scale, out=np.zeros(len(a)), where=scale > 1e-3)
+
+
+def _best_of_each_pair(candidates, pixels):
+    """Row numbers of the best candidate of each pair of pictures, in the order of the pairs."""
+    pairs = np.sort(candidates[:, :2], axis=1)
+    order = np.lexsort((-pixels, pairs[:, 1], pairs[:, 0]))
+    first = np.ones(len(order), bool)
+    first[1:] = (pairs[order][1:] != pairs[order][:-1]).any(axis=1)
+    return order[first]
