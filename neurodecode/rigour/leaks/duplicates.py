@@ -23,16 +23,26 @@ CROPS = (  # views of a picture that are hashed: size, left, top, in shares of t
     (0.95, 0.05, 0.05),
     (0.9, 0.05, 0.05),
 )
-LEVELS = ((16, 6), (32, 4), (64, 3))  # pixels of a side, and steps of the alignment there
-LEAST_COARSE = 0.7  # correlation at the coarsest level, below which a candidate is let go
-LEAST_PIXELS = 0.96 # correlation of the aligned pixels of a duplicate
-LEAST_DETAILS = 0.85 # of what is finer than an eighth of the picture
+LEVELS = ((16, 6, 0.7), (32, 4, 0.8), (64, 3, 0.85))
+# pixels of a side, steps of the alignment there, and the correlation below which it ends
+LEAST_PIXELS = 0.96  # correlation of the aligned pixels of a duplicate
+LEAST_DETAILS = 0.85  # of what is finer than an eighth of the picture
 FINE = 1 / 8  # sd of the blur that takes the coarse away, in shares of the picture
+WHOLE = np.array([1.0, 0.0, 1.0, 0.0], np.float32)  # the part of a picture that is all of it
+LOWEST, HIGHEST = np.array(
+    [[0.85, -0.12] * 2, [1.18, 0.12] * 2], np.float32
+)  # parts that are tried
+UNMOVED = 0.002  # largest difference from that of a copy that was not cropped
+LEAST_TEXTURE = 0.6  # share of a picture that must have details if a copy may be cropped
+TEXTURE, TEXTURE_SD = 2.0, 2.0  # grey values, and pixels of the halved thumbnail
 WHITE = 250.0  # grey values from which a picture that was brightened is clipped
 LEAST_UNCLIPPED = 0.1  # share of pixels
 FLAT = 3.0  # grey values; a contrast below that is noise
 BLOCK = 1 << 22  # pairs whose hashes are compared at once
-BATCH = 2048  # candidates aligned at once
+CELL = 8  # pixels; cells of twice that look for what moved by itself
+MOST_MOVED = 0.3  # pixels of a thumbnail, beyond three standard errors
+PICTURES = 2048  # hashed at once
+BATCH = 128  # candidates aligned at once: their arrays stay in a core's cache
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -137,8 +147,8 @@ def hashes(thumbnails):
     turned = (-1.0) ** np.arange(HASH)  # mirroring changes the sign of odd waves
     codes = np.zeros((len(thumbnails), len(CROPS)), np.uint64)
     mirrored = np.zeros(len(thumbnails), np.uint64)
-    for first in range(0, len(thumbnails), BATCH):
-        rows = slice(first, first + BATCH)
+    for first in range(0, len(thumbnails), PICTURES):
+        rows = slice(first, first + PICTURES)
         grey = np.asarray(thumbnails[rows], np.float32) @ LUMINANCE
         for number, (size, left, top) in enumerate(CROPS):
             waves = _cosines(size, top) @ grey @ _cosines(size, left).T  # (n, HASH, HASH)
@@ -168,15 +178,86 @@ def similarity(thumbnails, candidates):
     pixels, details = np.full((2, len(candidates)), -1.0)
     for first in range(0, len(candidates), BATCH):
         rows = np.arange(first, min(first + BATCH, len(candidates)))
-        views = np.array(CROPS)[candidates[rows, 2]]
+        views = np.array(CROPS, np.float32)[candidates[rows, 2]]
         warp = np.stack([views[:, 0], views[:, 2], views[:, 0], views[:, 1]], axis=1)
-        for side, n_steps in LEVELS:
+        for side, n_steps, least in LEVELS:
             a, b = _pair(thumbnails, candidates[rows], side)
             warp, close = align(a.mean(axis=-1), b.mean(axis=-1), warp, n_steps)
-            keep = close >= LEAST_COARSE
+            keep = close >= least
             rows, warp, a, b = rows[keep], warp[keep], a[keep], b[keep]
-        pixels[rows], details[rows] = agreement(a, b, warp)
+        if len(rows):
+            pixels[rows], details[rows] = agreement(a, b, warp)
+            details[rows[~one_picture(a, b, warp)]] = -1.0
     return pixels, details
+
+
+def one_picture(a, b, warp):
+    """Tell views of one picture from pictures of like things: bool, shape (n,).
+
+    Parts of a copy have not moved against each other. One object on a plain ground, seen from
+    nearby, looks like a cropped view of itself: where so little is seen, only copies of the whole
+    picture can be told.
+    """
+    cropped = np.abs(warp - WHOLE).max(axis=1) > UNMOVED
+    return (moved_px(a, b, warp) <= MOST_MOVED) & ~(cropped & (texture(a, b) < LEAST_TEXTURE))
+
+
+def moved_px(a, b, warp):
+    """Return the largest shift of a part of the picture that its noise does not explain, (n,).
+
+    In every cell: b = gain a + offset + shift along its slopes, by least squares.
+    """
+    part, seen = warped(a.mean(axis=-1), warp)
+    b, seen = b.mean(axis=-1), seen * _unclipped(a, b)[..., 0]
+    weight = _cells(seen)
+    mean = lambda x: _cells(seen * x) / np.maximum(weight, 1)
+    terms = [part, *np.gradient(part, axis=(1, 2))]
+    centre = [mean(x) for x in terms]
+    shared = lambda x, y, mx, my: mean(x * y) - mx * my
+    normal = np.stack(
+        [
+            np.stack([shared(x, y, mx, my) for y, my in zip(terms, centre, strict=True)], axis=-1)
+            for x, mx in zip(terms, centre, strict=True)
+        ],
+        axis=-2,
+    ) + np.eye(3, dtype=np.float32)  # a grey value: of flat cells nothing is known
+    mean_b = mean(b)
+    right = [shared(x, b, mx, mean_b) for x, mx in zip(terms, centre, strict=True)]
+    right = np.stack(right, axis=-1)
+    inverse = np.linalg.inv(normal)
+    solved = (inverse @ right[..., None])[..., 0]
+    left = np.maximum(shared(b, b, mean_b, mean_b) - (solved * right).sum(axis=-1), 0) + 0.5
+    gain = np.where(np.abs(solved[..., :1]) > 0.2, solved[..., :1], 1.0)
+    variance = np.stack([inverse[..., 1, 1], inverse[..., 2, 2]], axis=-1) * left[..., None]
+    # neighbouring pixels are alike: a third of them counts
+    error = np.sqrt(3 * variance / np.maximum(weight, 1)[..., None]) / np.abs(gain)
+    known = (weight > 2 * CELL**2)[..., None] & (error < MOST_MOVED / 2)
+    beyond = np.maximum(np.abs(solved[..., 1:] / gain) - 3 * error, 0)
+    return np.where(known, beyond, 0).max(axis=(1, 2, 3))
+
+
+def _cells(x):
+    """Sum over overlapping squares of 2 CELL pixels a side: (n, 7, 7) of (n, 64, 64)."""
+    n, side = len(x), x.shape[1] // CELL
+    small = x.reshape(n, side, CELL, side, CELL).sum(axis=(2, 4))
+    rows = small[:, :-1] + small[:, 1:]
+    return rows[:, :, :-1] + rows[:, :, 1:]
+
+
+def texture(a, b):
+    """Return the share of a picture that has details, in the plainer of two: shape (n,)."""
+    shares = []
+    for pictures in (_halved(a), _halved(b)):
+        fine = (pictures - _blurred(pictures, TEXTURE_SD)) ** 2
+        cells = _halved(_halved(fine)).mean(axis=-1)
+        shares.append((cells > TEXTURE**2).mean(axis=(1, 2)))
+    return np.minimum(*shares)
+
+
+def _blurred(pictures, sd_px):
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(pictures, (0, sd_px, sd_px, 0))
 
 
 def _pair(thumbnails, candidates, side):
@@ -215,13 +296,18 @@ def align(a, b, warp, n_steps):
         design = np.stack(columns, axis=-1).reshape(len(a), -1, 6)
         weighted = design * seen.reshape(len(a), -1, 1)
         normal = np.einsum("npi,npj->nij", weighted, design, optimize=True)
-        normal += 1e-4 * np.eye(6) * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6
+        normal += (
+            1e-4
+            * np.eye(6, dtype=np.float32)
+            * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+            / 6
+        )
         right = np.einsum("npi,np->ni", weighted, b.reshape(len(a), -1), optimize=True)
         solved = np.linalg.solve(normal, right[..., None])[..., 0]
         gain = np.where(np.abs(solved[:, :1]) > 0.1, solved[:, :1], 1.0)
         # slopes are those of the part: a step within it is a step within a times its scale
         step = np.clip(solved[:, 2:] / gain, -0.03, 0.03) * warp[:, [0, 0, 2, 2]]
-        warp = np.clip(warp + step, [0.85, -0.12] * 2, [1.18, 0.12] * 2)
+        warp = np.clip(warp + step, LOWEST, HIGHEST)
     part, seen = warped(a, warp)
     return warp, correlation(part, b, seen)
 
@@ -237,10 +323,12 @@ def warped(a, warp):
 
 def _sampling(scale, start, side):
     """Linear interpolation along one axis as matrices (n, side, side); which points lie within."""
-    place = (np.arange(side) + 0.5) / side
+    place = (np.arange(side, dtype=np.float32) + 0.5) / side
     at = (place * scale[:, None] + start[:, None]) * side - 0.5  # (n, side)
-    weights = np.maximum(0, 1 - np.abs(np.clip(at, 0, side - 1)[..., None] - np.arange(side)))
-    return weights.astype(np.float32), ((at >= -0.5) & (at <= side - 0.5)).astype(np.float32)
+    at = at.astype(np.float32)
+    pixel = np.arange(side, dtype=np.float32)
+    weights = np.maximum(0, 1 - np.abs(np.clip(at, 0, side - 1)[..., None] - pixel))
+    return weights, ((at >= -0.5) & (at <= side - 0.5)).astype(np.float32)
 
 
 def agreement(a, b, warp):
@@ -268,12 +356,9 @@ def _halved(pictures):
 
 def details_of(pictures):
     """What is finer than an eighth of the picture, in units of its local contrast."""
-    from scipy.ndimage import gaussian_filter
-
-    sd = FINE * pictures.shape[1]
-    blurred = lambda x: gaussian_filter(x, (0, sd, sd, 0))
-    fine = pictures - blurred(pictures)
-    local = blurred((fine**2).mean(axis=-1, keepdims=True))
+    sd_px = FINE * pictures.shape[1]
+    fine = pictures - _blurred(pictures, sd_px)
+    local = _blurred((fine**2).mean(axis=-1, keepdims=True), sd_px)
     return fine / np.sqrt(local + FLAT**2)
 
 
