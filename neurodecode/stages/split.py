@@ -104,7 +104,14 @@ def look_for_leaks(config, inputs, rule, trials, stimuli, labels, embeddings):
         "pairs of trials on different sides overlap in time: keep runs whole "
         "(split.rule.ties=[stimulus_id,run]), shorten split.response_s if responses end sooner",
     )
-    checked = {"trials": n_trials, "pictures": 0, "pairs_of_pictures": 0}
+    checked = {
+        "trials": n_trials,
+        "pictures": 0,
+        "pairs_of_pictures": 0,
+        "runs_cut": n_cut(trials, labels, ["subject", "session", "run"]),
+        "sessions_cut": n_cut(trials, labels, ["subject", "session"]),
+        "subjects_cut": n_cut(trials, labels, ["subject"]),
+    }
     if holds_out(rule) != "stimuli":
         return checked, found
     several = trials.assign(split=labels).groupby("stimulus_id")["split"].nunique()
@@ -193,14 +200,15 @@ def shared_values(trials, labels):
     Returns
     -------
     shared : dict
-        ``stimuli``: stimuli with trials on several sides, in any subjects; ``runs``, ``sessions``
-        and ``subjects``: likewise.
+        ``stimuli``: stimuli with trials on several sides, in any subjects; ``runs``: runs likewise.
     """
-    table = trials.assign(split=labels)
-    n = lambda columns: int((table.groupby(columns, dropna=False)["split"].nunique() > 1).sum())
     return {
-        "stimuli": n("stimulus_id"),
-        "runs": n(["subject", "session", "run"]),
-        "sessions": n(["subject", "session"]),
-        "subjects": n("subject"),
+        "stimuli": n_cut(trials, labels, ["stimulus_id"]),
+        "runs": n_cut(trials, labels, ["subject", "session", "run"]),
     }
+
+
+def n_cut(trials, labels, columns):
+    """Count the values of `columns` whose trials lie on several sides."""
+    sides = trials.assign(split=labels).groupby(columns, dropna=False)["split"].nunique()
+    return int((sides > 1).sum())

@@ -1,4 +1,4 @@
-"""What the gate says of a leak: its kind, how often, between which sides, the first pairs, words."""
+"""What the gate says of a leak: its kind, how often, between which sides, the first pairs."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass

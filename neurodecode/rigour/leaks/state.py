@@ -1,8 +1,8 @@
 """Does training know the state that test trials were recorded in? A test on the responses.
 
 Noise, drift and vigilance are shared by trials of one window, run or session, and whoever a subject
-is by all trials of that subject. Where such a group has trials on both sides, a decoder can tell test
-trials by it. Tables say where groups are cut; this test says whether the responses carry it.
+is by all trials of that subject. Where such a group has trials on both sides, a decoder can tell
+test trials by it. Tables say where groups are cut; this test says whether the responses carry it.
 """
 
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ def shared_state(responses, groups, sides, rng, within=None, n_permutations=999)
     Parameters
     ----------
     responses : ndarray, shape (n_trials, n_channels)
-        Standardised channels count alike. Where stimuli of a group resemble each other, as in blocks
-        of a category, subtract the mean response of the category first.
+        Standardised channels count alike. Where stimuli of a group resemble each other, as in
+        blocks of a category, subtract the mean response of the category first.
     groups : array, shape (n_trials,)
         Run, session, subject or window of each trial (`windows.time_windows`).
     sides : array of str, shape (n_trials,)
