@@ -1,6 +1,7 @@
 """Each run is tested in its turn: the split of a study that is cross-validated as a whole."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class EachRunInTurn:
         Column of the trial table whose values must occur in the training runs and in the held-out
         run of every fold.
     """
+
+    holds_out: ClassVar[str] = "runs"
 
     class_column: str = "stimulus_id"
 

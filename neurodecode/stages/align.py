@@ -46,7 +46,7 @@ class AlignConfig:
     min_reliability: Correlation = 0.0
 
 
-@stage("align", config=AlignConfig, inputs=("preprocess", "split"))
+@stage("align", config=AlignConfig, inputs=("preprocess", "split:split.tsv"))
 def run(config, inputs, out):
     """Fit scaling, channels and maps on training rows; measure the gain on validation rows."""
     import pandas as pd

@@ -35,7 +35,7 @@ class PreprocessConfig:
 @stage(
     "preprocess",
     config=PreprocessConfig,
-    inputs=("index:{each}/*", "split", SIMULATED),
+    inputs=("index:{each}/*", "split:split.tsv", SIMULATED),
     each="subject",
     sealed=("responses.npy",),
 )

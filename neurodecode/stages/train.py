@@ -58,7 +58,7 @@ class TrainConfig:
 @stage(
     "train",
     config=TrainConfig,
-    inputs=("embed", "split", "preprocess", "align"),
+    inputs=("embed", "split:split.tsv", "preprocess", "align"),
     external=lambda config: named_folders(config.prior),
 )
 def run(config, inputs, out):

@@ -1,0 +1,1 @@
+"""What test rows share with training that they should not: pictures, time, state."""
