@@ -4,9 +4,9 @@ import numpy as np
 
 from neurodecode.core.seeds import child_rng
 from neurodecode.report.artifacts import array, table
-from neurodecode.report.figures import as_png, as_svg, confusion
+from neurodecode.report.figures import confusion
 from neurodecode.report.page import render
-from neurodecode.report.pictures import data_uri, svg_uri
+from neurodecode.report.pictures import data_uri
 
 RANKED = 3  # classes shown per block
 
@@ -32,9 +32,8 @@ def confusions(study):
     if counts is None or classes is None:
         return None
     drawn = confusion(np.asarray(counts), list(classes["stimulus_id"]))
-    study.figures["confusions.png"] = as_png(drawn)
     text = "Blocks of all subjects: rows were seen, columns are what the decoder named."
-    figure = {"svg": svg_uri(as_svg(drawn)), "alt": "confusion matrix", "title": ""}
+    figure = study.figure("confusions", drawn) | {"alt": "confusion matrix", "title": ""}
     return render("figure.html.j2", figures=[figure], text=text, layout="figures")
 
 

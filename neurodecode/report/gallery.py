@@ -10,6 +10,7 @@ from neurodecode.report.pictures import data_uri
 from neurodecode.report.words import condition_label, number
 
 COLUMNS = 10  # pictures side by side
+RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
 
 
 @dataclass
@@ -70,11 +71,20 @@ class Originals:
 
 
 class Reconstructions:
-    """What one subject's stages made of each test picture, by condition."""
+    """What one subject's stages made of each test picture, by condition.
 
-    def __init__(self, inputs, subject):
+    Parameters
+    ----------
+    inputs : View
+    subject : str
+    hidden : bool
+        Leave out the ceiling, whose pictures are made from the stimulus itself.
+    """
+
+    def __init__(self, inputs, subject, hidden=False):
         self.rows = table(inputs, "predict", "rows.tsv", subject).set_index("row_id")
-        self.conditions = [c["name"] for c in conditions(inputs)]
+        shown = [c for c in conditions(inputs) if not (hidden and c["kind"] == "ceiling")]
+        self.conditions = [c["name"] for c in shown]
         self._inputs, self._subject = inputs, subject
         self._samples = {
             c: table(inputs, "reconstruct", f"{c}/samples.tsv", subject) for c in self.conditions
@@ -92,15 +102,26 @@ class Reconstructions:
         """The stimulus that a test row shows."""
         return self.rows.loc[row, "stimulus_id"]
 
+    def places(self, condition, row, chosen=None):
+        """Where a row's samples lie: the chosen ones, the others, or (None) all in order."""
+        if chosen is None:
+            both = [*self.places(condition, row, True), *self.places(condition, row, False)]
+            return sorted(both)
+        return list(self._places[condition].get((row, chosen), []))
+
+    def picture(self, condition, place):
+        """The picture that lies there."""
+        return self._pictures[condition][place]
+
     def chosen(self, condition, row):
         """The picture that was chosen of a condition's samples."""
-        places = self._places[condition].get((row, True), [])
-        return data_uri(self._pictures[condition][places[0]]) if len(places) else None
+        places = self.places(condition, row, True)
+        return data_uri(self.picture(condition, places[0])) if places else None
 
     def others(self, condition, row):
         """The samples that were not chosen."""
-        places = self._places[condition].get((row, False), [])
-        return [data_uri(self._pictures[condition][i]) for i in places]
+        places = self.places(condition, row, False)
+        return [data_uri(self.picture(condition, i)) for i in places]
 
     def low_level(self, condition, row):
         """The blurry picture that reconstruction started from, or None."""
@@ -162,6 +183,21 @@ def pooled_blocks(by_subject, originals, stimuli, heads=None):
             lines.append(Row(subject, "model", cells))
         out.append(Block(heads[part], [originals.caption(s) for s in stimuli[part]], lines))
     return out
+
+
+def rank_metric(scores, wanted=""):
+    """The metric of per_trial.parquet that tells best from worst.
+
+    Raises
+    ------
+    ValueError
+        If the wanted one is not scored per trial.
+    """
+    known = list(scores["metric"].unique())
+    metric = wanted or next((m for m in RANKED_BY if m in known), known[0])
+    if metric not in known:
+        raise ValueError(f"report.rank_metric={metric} is not scored per trial, but {known}")
+    return metric
 
 
 def extremes(values, each=3, better="higher"):

@@ -1,4 +1,4 @@
-"""The method sections: what ran, on what, with which settings; the words; whom to cite."""
+"""The method sections: what ran, on what, with which settings; the words."""
 
 import json
 
@@ -70,11 +70,6 @@ def glossary(study):
     return render(
         "glossary.html.j2", words=lines, unit=unit(study.inputs), coverage=coverage(study.inputs)
     )
-
-
-def citation(study):
-    """Whom to cite: the data set and this software."""
-    return render("citation.html.j2", facts=study.facts)
 
 
 def _facts(study, made):

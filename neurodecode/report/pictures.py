@@ -41,6 +41,11 @@ def png_uri(file):
     return "data:image/png;base64," + base64.b64encode(file).decode()
 
 
+def csv_uri(text):
+    """Wrap the text of a CSV file as a data URI."""
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
 def as_uint8(picture):
     """Round a float picture in [0, 1] to grey levels; uint8 passes."""
     picture = np.asarray(picture)

@@ -4,9 +4,7 @@ import numpy as np
 
 from neurodecode.report.artifacts import array, document, file, subjects, table, tensors
 from neurodecode.report.brain_map import brain_map
-from neurodecode.report.figures import as_png
 from neurodecode.report.page import render
-from neurodecode.report.pictures import png_uri
 from neurodecode.report.surface_map import is_drawable, surface_map
 from neurodecode.report.topography import topography
 
@@ -87,11 +85,10 @@ def _heads(study, subject):
 
 
 def _map(study, subject, word, figure, kind):
-    """Remember a map's PNG for the folder, return it for the page too."""
+    """Remember a map for the folder; the page shows its PNG, which is the smaller."""
     title = f"{subject}: {word}"
-    name = f"{kind}_{subject}_{word.replace(' ', '_')}.png"
-    study.figures[name] = png = as_png(figure)
-    return {"svg": png_uri(png), "alt": f"{kind} map, {title}", "title": title}
+    kept = study.figure(f"{kind}_{subject}_{word.replace(' ', '_')}", figure, raster=True)
+    return kept | {"alt": f"{kind} map, {title}", "title": title}
 
 
 def _surfaces(study):

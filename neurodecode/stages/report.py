@@ -16,6 +16,7 @@ class ReportConfig:
     rank_metric: str | None = None
     n_gallery: Count = 20
     seed: Seed = 0
+    share: bool = False
     root: str = field(default="", metadata={"keyed": False})
 
 
@@ -24,15 +25,16 @@ SIMULATED = "?simulate:bids/dataset_description.json"
 READS = (
     "index",
     SIMULATED,
-    "?embed:*.json",
-    "?split:split.json",
+    "?embed",
+    "?split:*.json",
     "?preprocess:qc.json",
     "?align",
     "?train",
-    "?predict:rows.tsv",
+    "?predict",
     "?reconstruct",
     "?crossvalidate",
     "?evaluate",
+    "?audit",
     "?timecourse",
 )
 
@@ -52,21 +54,28 @@ def _pictures(folder):
 
 @stage("report", config=ReportConfig, inputs=READS, external=example_pictures)
 def run(config, inputs, out):
-    """Draw report.html, its figures and score_card.json."""
+    """Draw report.html, its figures and tables, and score_card.json."""
     from neurodecode.report.headline import headline
     from neurodecode.report.page import Study, page
     from neurodecode.report.score_card import score_card
     from neurodecode.report.sections import sections
+    from neurodecode.report.share import Shared, withheld
 
     facts = _facts(inputs)
     title = config.title or facts.get("title") or _recipe(inputs).get("name") or "study"
+    hidden = withheld(facts) if config.share else ""
+    if config.share:
+        inputs = Shared(inputs)
     study = Study(
         inputs=inputs,
         title=title,
         facts=facts,
-        read_picture=lambda path: _picture(config, inputs, path),
+        read_picture=lambda path: None if hidden else _picture(config, inputs, path),
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
-        example=lambda category: _example(config, category, facts),
+        retrieved=lambda subject: _retrieved(inputs, subject),
+        example=lambda category: None if hidden else _example(config, category, facts),
+        shared=config.share,
+        hidden=hidden,
         headline_metric=config.headline_metric or "",
         rank_metric=config.rank_metric or "",
         n_gallery=config.n_gallery,
@@ -76,8 +85,10 @@ def run(config, inputs, out):
     html = page(study, sections(), verdict)
     out.path("report.html").write_text(html, encoding="utf-8")
     out.save_json("score_card.json", score_card(inputs, title) | {"headline": verdict})
-    for name, png in study.figures.items():
-        out.path(f"figures/{name}").write_bytes(png)
+    for name, file in study.figures.items():
+        out.path(f"figures/{name}").write_bytes(file)
+    for name, text in study.tables.items():
+        out.path(f"tables/{name}").write_text(text, encoding="utf-8")
     if verdict:
         out.log(verdict["sentence"])
 
@@ -111,6 +122,39 @@ def _example(config, category, facts):
     folders = [Path(config.root).expanduser() / "stimuli" / name for name in names]
     files = [found[0] for found in map(_pictures, folders) if found]
     return read_picture(files[0]) if files else None
+
+
+def _retrieved(inputs, subject, n_nearest=5):
+    """Of each test row, the rank of its own picture among the test pictures, and the nearest.
+
+    Returns
+    -------
+    found : dict or None
+        Row id -> {rank (1 is best, ties count half), of, nearest (stimulus ids)}.
+    """
+    import numpy as np
+
+    from neurodecode.metrics.score import cosine, count_rivals
+    from neurodecode.report.artifacts import array, table
+
+    predicted = array(inputs, "predict", "model/pooled.npy", subject)
+    embedded = array(inputs, "embed", "pooled.npy")
+    if predicted is None or embedded is None:
+        return None
+    place = {s: i for i, s in enumerate(table(inputs, "embed", "stimuli.tsv")["stimulus_id"])}
+    rows = table(inputs, "predict", "rows.tsv", subject)
+    candidates = list(dict.fromkeys(rows["stimulus_id"]))
+    similarity = cosine(embedded[[place[s] for s in candidates]], predicted)
+    above, tied = count_rivals(similarity, axis=0)
+    own = {s: i for i, s in enumerate(candidates)}
+    found = {}
+    for j, (row, stimulus) in enumerate(zip(rows["row_id"], rows["stimulus_id"], strict=True)):
+        nearest = np.argsort(-similarity[:, j], kind="stable")[:n_nearest]
+        at = own[stimulus], j
+        rank = 1 + float(above[at]) + float(tied[at]) / 2
+        nearest = [candidates[i] for i in nearest]
+        found[row] = {"rank": rank, "of": len(candidates), "nearest": nearest}
+    return found
 
 
 def _ridge_weights(inputs, subject):
