@@ -9,6 +9,7 @@ from neurodecode.report.artifacts import array, conditions, table
 from neurodecode.report.pictures import data_uri
 from neurodecode.report.words import condition_label, number
 
+BEST_AND_WORST = 9  # pictures by a metric: best, median and worst
 COLUMNS = 10  # pictures side by side
 RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
 
@@ -49,13 +50,14 @@ class Originals:
         stimuli.tsv: stimulus_id, path and, if the study has them, caption.
     read : callable (path) -> ndarray or None
         Reads a picture by its path in the study.
+    encode : callable (picture) -> str
     """
 
-    def __init__(self, stimuli, read):
+    def __init__(self, stimuli, read, encode=data_uri):
         self._paths = dict(zip(stimuli["stimulus_id"], stimuli["path"], strict=True))
         captions = stimuli["caption"] if "caption" in stimuli else stimuli["stimulus_id"]
         self._captions = dict(zip(stimuli["stimulus_id"], captions, strict=True))
-        self._read, self._encoded = read, {}
+        self._read, self._encode, self._encoded = read, encode, {}
 
     def caption(self, stimulus):
         """What the picture shows, in words; its id where there is no caption."""
@@ -66,7 +68,7 @@ class Originals:
         if stimulus not in self._encoded:
             path = self._paths.get(stimulus)
             picture = self._read(path) if path else None
-            self._encoded[stimulus] = None if picture is None else data_uri(picture)
+            self._encoded[stimulus] = None if picture is None else self._encode(picture)
         return self._encoded[stimulus]
 
 
@@ -79,13 +81,15 @@ class Reconstructions:
     subject : str
     hidden : bool
         Leave out the ceiling, whose pictures are made from the stimulus itself.
+    encode : callable (picture) -> str
+        May be set later.
     """
 
-    def __init__(self, inputs, subject, hidden=False):
+    def __init__(self, inputs, subject, hidden=False, encode=data_uri):
         self.rows = table(inputs, "predict", "rows.tsv", subject).set_index("row_id")
         shown = [c for c in conditions(inputs) if not (hidden and c["kind"] == "ceiling")]
         self.conditions = [c["name"] for c in shown]
-        self._inputs, self._subject = inputs, subject
+        self._inputs, self._subject, self.encode = inputs, subject, encode
         self._samples = {
             c: table(inputs, "reconstruct", f"{c}/samples.tsv", subject) for c in self.conditions
         }
@@ -97,6 +101,16 @@ class Reconstructions:
             c: self._samples[c].groupby(["row_id", self._samples[c]["chosen"].astype(bool)]).indices
             for c in self.conditions
         }
+
+    @property
+    def n_pictures(self):
+        """Of the decoder, all samples counted."""
+        return len(self._pictures["model"])
+
+    @property
+    def most_samples(self):
+        """Of a row, by the decoder."""
+        return int(self._samples["model"].groupby("row_id").size().max())
 
     def stimulus(self, row):
         """The stimulus that a test row shows."""
@@ -116,17 +130,17 @@ class Reconstructions:
     def chosen(self, condition, row):
         """The picture that was chosen of a condition's samples."""
         places = self.places(condition, row, True)
-        return data_uri(self.picture(condition, places[0])) if places else None
+        return self.encode(self.picture(condition, places[0])) if places else None
 
     def others(self, condition, row):
         """The samples that were not chosen."""
         places = self.places(condition, row, False)
-        return [data_uri(self.picture(condition, i)) for i in places]
+        return [self.encode(self.picture(condition, i)) for i in places]
 
     def low_level(self, condition, row):
         """The blurry picture that reconstruction started from, or None."""
         blurry = array(self._inputs, "predict", f"{condition}/blurry.npy", self._subject)
-        return None if blurry is None else data_uri(blurry[self.rows.index.get_loc(row)])
+        return None if blurry is None else self.encode(blurry[self.rows.index.get_loc(row)])
 
     def drawn_rows(self, n, seed):
         """Test rows for the gallery: those that got most samples, else `n` drawn by `seed`."""
@@ -200,7 +214,7 @@ def rank_metric(scores, wanted=""):
     return metric
 
 
-def extremes(values, each=3, better="higher"):
+def extremes(values, each=BEST_AND_WORST // 3, better="higher"):
     """Pick the best, the middle and the worst of scored items.
 
     Parameters

@@ -38,6 +38,8 @@ class Study:
         "" leaves the choice to the tables.
     n_gallery : int
     seed : int
+    space : str
+        The standard space of the volumes, such as MNI152NLin2009cAsym; "" if it is none.
     retrieved : callable (subject) -> dict or None
         Row id -> rank, of and nearest of its own picture in retrieval.
     shared : bool
@@ -61,6 +63,7 @@ class Study:
     n_gallery: int = 20
     seed: int = 0
     retrieved: Callable = lambda subject: None
+    space: str = ""
     shared: bool = False
     hidden: str = ""
     figures: dict = field(default_factory=dict)

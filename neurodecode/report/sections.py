@@ -15,6 +15,7 @@ from neurodecode.report.artifacts import (
 from neurodecode.report.figures import learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
+from neurodecode.report.pictures import data_uri, fitting
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -51,6 +52,7 @@ QUALITY = {  # figures of qc.json, and what they are called
     "components_removed": "components removed a run",
     "moved_mm": "moved (mm a volume)",
 }
+GALLERY_BYTES = 7_000_000  # of the page, for the pictures of the section
 CURVES = 9  # learning curves shown
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
@@ -74,9 +76,13 @@ def pictures(study):
     """The gallery drawn by a fixed seed, then the best, median and worst by a named metric."""
     if not study.inputs.has("reconstruct"):
         return None
-    originals = gallery.Originals(table(study.inputs, "index", "stimuli.tsv"), study.read_picture)
     hidden = bool(study.hidden)
     made = {s: gallery.Reconstructions(study.inputs, s, hidden) for s in subjects(study.inputs)}
+    encode = _encoder(made, study.n_gallery)
+    for one in made.values():
+        one.encode = encode
+    stimuli = table(study.inputs, "index", "stimuli.tsv")
+    originals = gallery.Originals(stimuli, study.read_picture, encode)
     return render(
         "gallery.html.j2",
         drawn=_drawn(study, made, originals),
@@ -214,6 +220,21 @@ def _drawn(study, made, originals):
         of = len(next(iter(made.values())).rows)
         tabs.append({"name": ALL, "blocks": blocks, "n": len(shared), "of": of})
     return tabs
+
+
+def _encoder(made, n_gallery):
+    """How pictures are written: lossless or large where few are shown, smaller where many are."""
+    from functools import partial
+
+    n_lines = sum(len(one.conditions) + 2 + one.most_samples for one in made.values())
+    n = (n_gallery + 2 * gallery.BEST_AND_WORST) * n_lines
+    some = [
+        one.picture("model", place) for one in made.values() for place in range(one.n_pictures)[:10]
+    ]
+    lossless = [len(data_uri(picture)) for picture in some]
+    if sum(lossless) / len(lossless) * n <= GALLERY_BYTES:
+        return data_uri
+    return partial(data_uri, size=fitting(some, n, GALLERY_BYTES))
 
 
 def _gallery_seed(study):

@@ -2,13 +2,12 @@
 
 import re
 
-from neurodecode.report.artifacts import ALL
-
 # Licences that let anybody show a picture, changed in size, for any purpose.
 OPEN = re.compile(r"cc0|public domain|pddl|cc[ -]by([ -]sa)?([ -]\d(\.\d)?)?$|mit\b|bsd\b", re.I)
 CLOSED = re.compile(r"\bn[cd]\b|non-?commercial|no[ -]derivatives", re.I)
 ABSOLUTE = re.compile(r"(?<![^\s\"'(=])(?:~|/[^\s/:]+|[A-Za-z]:\\|\\\\[^\s\\]+)[/\\][^\s\"',;)]*")
 WITH_IDS = ("row_id", "trial_id", "trial_ids")  # columns in which ids of subjects stand
+NAMING = ("subject", "subjects", "reference", "each")  # keys under which subjects stand
 OPENLY = "stimuli"  # a sheet's own word: {stimuli: {licence: …}} or {stimuli: {show: true}}
 
 
@@ -113,15 +112,16 @@ class Shared:
     def _coded(self, path):
         return "/".join(self._codes.get(part, part) for part in path.split("/"))
 
-    def _clean(self, value):
+    def _clean(self, value, key=""):
         if isinstance(value, dict):
-            return {self._text(str(k)): self._clean(v) for k, v in value.items()}
+            return {self._text(str(k), True): self._clean(v, k) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return [self._clean(v) for v in value]
-        return self._text(value) if isinstance(value, str) else value
+            return [self._clean(v, key) for v in value]
+        return self._text(value, key in NAMING) if isinstance(value, str) else value
 
-    def _text(self, text):
-        if text in self._codes and text != ALL:
+    def _text(self, text, named=False):
+        """Text without identifiers; a bare number is one only where a subject is `named`."""
+        if text in self._codes and (named or not text.isdigit()):
             return self._codes[text]
         text = self._inside.sub(lambda found: self._codes[found.group()], text)
         return ABSOLUTE.sub("(path)", text)

@@ -5,21 +5,17 @@ cards that are looked at.
 """
 
 import base64
-import io
 import json
-
-import numpy as np
 
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import scored, subjects, table
 from neurodecode.report.page import render
-from neurodecode.report.pictures import as_uint8
+from neurodecode.report.pictures import as_uint8, fitting, webp
 from neurodecode.report.words import condition_label, metric_label, metric_words, number
 
 DETAILED = 100  # test rows a subject of which all samples and all controls are shown
 BUDGET = 9_000_000  # bytes of the page that its pictures may take
-EDGES = ((128, 82), (112, 80), (96, 78), (80, 74), (64, 68), (48, 60))  # pixels, WebP quality
-TRIED = 40  # pictures by which the size of all is foretold
+CARD = (128, 82)  # a card shows pictures no larger: pixels, WebP quality
 CATEGORIES = range(2, 41)  # a column with so many values names categories
 
 
@@ -30,10 +26,8 @@ def trials(study):
     found = _Trials(study)
     if not found.rows:
         return None
-    pictures, edge = found.pictures.encoded()
     data = {
-        "edge": edge,
-        "pictures": pictures,
+        "pictures": found.pictures.encoded(),
         "subjects": found.subjects,
         "categories": found.categories,
         "trials": found.rows,
@@ -75,28 +69,9 @@ class Pictures:
         -------
         encoded : list of str
             Base64, in the order of their places.
-        edge : int
-            Pixels of the longer side at most.
         """
-        step = max(1, len(self._made) // TRIED)
-        for edge, quality in EDGES:
-            tried = [webp(p, edge, quality) for p in self._made[::step]]
-            foretold = np.mean([len(t) for t in tried]) * len(self._made) * 4 / 3 if tried else 0
-            if foretold <= budget:
-                break
-        made = (webp(p, edge, quality) for p in self._made)
-        return [base64.b64encode(file).decode() for file in made], edge
-
-
-def webp(picture, edge, quality):
-    """The bytes of a picture as WebP, its longer side `edge` pixels at most."""
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=quality, method=4)
-    return file.getvalue()
+        size = min(CARD, fitting(self._made, len(self._made), budget))
+        return [base64.b64encode(webp(p, *size)).decode() for p in self._made]
 
 
 class _Trials:

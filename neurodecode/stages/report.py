@@ -74,6 +74,7 @@ def run(config, inputs, out):
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
         retrieved=lambda subject: _retrieved(inputs, subject),
         example=lambda category: None if hidden else _example(config, category, facts),
+        space=str((_recipe(inputs).get("bold_entities") or {}).get("space", "")),
         shared=config.share,
         hidden=hidden,
         headline_metric=config.headline_metric or "",

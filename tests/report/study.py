@@ -473,6 +473,43 @@ def _audited_rows(make, subject, row_ids, stimuli):
     return rows.assign(abstain=rows["p_prior"] > 0.8)
 
 
+def fabricate_surface(root):
+    """Write a study of one subject whose channels are vertices of fsaverage5, in two regions."""
+    from nilearn.datasets import load_fsaverage
+
+    make = Maker(root)
+    stimuli = pd.DataFrame({"stimulus_id": [f"scene{i:04d}" for i in range(24)]})
+    _index(make, stimuli.assign(path="", caption=""), ["sub-01"])
+    _split(make)
+    parts = load_fsaverage("fsaverage5")["inflated"].parts
+    front_mm = np.concatenate([parts[name].coordinates[:, 1] for name in ("left", "right")])
+    n = len(front_mm)
+    behind = front_mm < np.quantile(front_mm, 0.4)
+    out, path = make.folder("preprocess", "sub-01")
+    out.save_json("space/surface.json", {"space": "fsaverage5"})
+    where = pd.DataFrame({"hemisphere": np.repeat(["L", "R"], n // 2)})
+    out.save_table("space/vertices.tsv", where.assign(vertex=[*range(n // 2)] * 2))
+    rois = pd.DataFrame({"channel": range(n), "roi": np.where(behind, "behind", "front")})
+    out.save_table("space/rois.tsv", rois)
+    out.save_json("qc.json", {"n_channels": n, "channels": "vertices", "n_trials": 1500})
+    make.done("preprocess", path, {"hrf": "glover"}, "sub-01")
+    out, path = make.folder("align")
+    reliability = np.exp(-(((front_mm + 100) / 60) ** 2)).astype(np.float32)
+    used = np.flatnonzero(behind)
+    channels = {"sub-01": used, "sub-01/reliability": reliability}
+    out.save_tensors("channels.safetensors", channels)
+    for name in ("maps", "scaling"):
+        out.save_tensors(f"{name}.safetensors", {})
+    out.save_json("aligner.json", IDENTITY)
+    make.done("align", path, {"aligner": IDENTITY["aligner"], "seed": 0})
+    out, path = make.folder("train")
+    weights = reliability[used, None] * np.ones((1, 4), np.float32)
+    out.save_tensors("ridge.safetensors", {"sub-01/weights": weights})
+    make.done("train", path, {"seed": 0})
+    _evaluate(make, ["sub-01"], 24)
+    return make.artifacts, make.records
+
+
 TIMES_S = np.round(np.arange(-0.2, 0.6, 0.02), 3)
 
 
