@@ -83,11 +83,8 @@ def _map(title, cmap, values):
     low, high = colour_range(every)
     colours = (np.asarray(colormaps[cmap](np.linspace(0, 1, 256)))[:, :3] * 255).round()
     steps = {side: _base64(_steps(values[side], low, high)) for side in SIDES}
-    return {
-        "title": title,
-        "ends": end_labels(low, high),
-        "colours": _base64(colours.astype("u1")),
-    } | steps
+    about = {"title": title, "ends": end_labels(low, high)}
+    return about | {"colours": _base64(colours.astype("u1"))} | steps
 
 
 def _steps(values, low, high):

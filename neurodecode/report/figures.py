@@ -65,7 +65,8 @@ def scores(rows, subjects, colours):
 
     names = list(rows["condition"].unique())
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.6, 0.55 + 0.4 * len(subjects)), layout="constrained")
+        height = max(0.4, 0.085 * len(names))
+        figure = Figure(figsize=(3.6, 0.55 + height * len(subjects)), layout="constrained")
         axes = figure.subplots()
         for i, name in enumerate(names):
             mine = rows[rows["condition"] == name].set_index("subject").reindex(subjects)

@@ -16,7 +16,7 @@ PHRASES = {  # what a `_target_` is called in a sentence; others go by their own
     "Epochs": "epochs around the onsets",
     "EpochsFiles": "epochs that were made before",
     "Ready": "responses that were estimated before",
-    "Identity": "without a map between subjects",
+    "Identity": "by anatomy alone, without a map between subjects",
     "Procrustes": "by Procrustes maps between subjects",
     "Ridge": "by ridge maps between subjects",
     "Standard": "standardised",
@@ -125,23 +125,23 @@ def _data(study):
 
 
 def _responses(configs):
-    method = configs.get("preprocess", {}).get("method")
-    if not method:
-        return ""
-    found = {k: method[k] for k in OPTIONS if method.get(k) not in (None, [], "", False)}
-    settings = ", ".join(OPTIONS[k].format(_value(v)) for k, v in found.items())
-    how = _called(method)
-    if isinstance(method.get("estimator"), dict):
-        how += f" were estimated by {_called(method['estimator'])}"
-    settings = f" ({settings})" if settings else ""
-    aligned = configs.get("align")
-    if not aligned:
-        return f"Responses: {how}{settings}."
-    scale = f"Channels were {_called(aligned['scaling'])}" if aligned.get("scaling") else "Channels"
-    return (
-        f"Responses: {how}{settings}. {scale} and brought into one space "
-        f"{_called(aligned['aligner'])}; both were fitted on training trials only."
-    )
+    """How responses were made, and how channels were scaled and brought into one space."""
+    method, aligned = configs.get("preprocess", {}).get("method"), configs.get("align")
+    parts = []
+    if method:
+        found = {k: method[k] for k in OPTIONS if method.get(k) not in (None, [], "", False)}
+        settings = ", ".join(OPTIONS[k].format(_value(v)) for k, v in found.items())
+        how = _called(method)
+        if isinstance(method.get("estimator"), dict):
+            how += f" were estimated by {_called(method['estimator'])}"
+        parts.append(f"Responses: {how}{f' ({settings})' if settings else ''}.")
+    if aligned:
+        scaled = f"were {_called(aligned['scaling'])} and" if aligned.get("scaling") else "were"
+        parts.append(
+            f"Channels {scaled} brought into one space {_called(aligned['aligner'])}; "
+            "all of it was fitted on training trials only."
+        )
+    return " ".join(parts)
 
 
 def _split(study, configs):

@@ -7,7 +7,6 @@ from neurodecode.report.intervals import axis_for, axis_ticks, interval_plot, sy
 from neurodecode.report.words import (
     condition_label,
     interval,
-    is_compat,
     metric_label,
     metric_words,
     number,
@@ -181,7 +180,6 @@ def _score_line(rows, names, colours, axis):
         "plot": interval_plot(marks, axis, chance=first["chance"], what=label),
         "chance": number(first["chance"], 3 if 0 < first["chance"] < 0.1 else 2),
         "ceiling": number(_ceiling(rows), 2),
-        "compat": is_compat(first["metric"]),
         "n": number(rows["n"].max()),
         "cells": cells,
     }

@@ -6,6 +6,7 @@ cards that are looked at.
 
 import base64
 import json
+from hashlib import sha256
 
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import scored, subjects, table
@@ -51,16 +52,21 @@ class Pictures:
     """Pictures of the page, each once: `add` gives the place of one in the list."""
 
     def __init__(self):
-        self._places, self._made = {}, []
+        self._places, self._seen, self._made = {}, {}, []
 
     def add(self, key, make):
         """Place of the picture `key`, which `make` returns when it is new; -1 for None."""
         if key not in self._places:
             picture = make()
-            self._places[key] = -1 if picture is None else len(self._made)
-            if picture is not None:
-                self._made.append(as_uint8(picture))
+            self._places[key] = -1 if picture is None else self._place(as_uint8(picture))
         return self._places[key]
+
+    def _place(self, picture):
+        digest = sha256(picture.tobytes()).digest()
+        if digest not in self._seen:
+            self._seen[digest] = len(self._made)
+            self._made.append(picture)
+        return self._seen[digest]
 
     def encoded(self, budget=BUDGET):
         """Encode all as WebP, as large as the budget allows.

@@ -50,7 +50,7 @@ def _one(name, about):
     if about["level"] not in LEVELS:
         known = ", ".join(LEVELS)
         raise ValueError(
-            f"audit/verdict.json: {name} has the level {about['level']!r}, not {known}"
+            f"verdict.json: {name} has the level {about['level']!r}, not one of {known}"
         )
     rows = [
         [t["name"], number(t.get("value"), 2), interval(t.get("lo"), t.get("hi")),

@@ -153,7 +153,7 @@ def metric_words(name):
     """
     if is_compat(name):
         label, family, meaning = metric_words(re.sub(r"(^|_)compat(?=$|_)", "", name).strip("_"))
-        return f"{label}, compat", family, f"{meaning} {COMPAT}".strip()
+        return f"{label} (compat)", family, f"{meaning} {COMPAT}".strip()
     for pattern, label, family, meaning in _METRICS:
         found = re.fullmatch(pattern, name)
         if found:
