@@ -95,7 +95,9 @@ def _headline_metrics(inputs, metrics, metric):
 def _score(metrics, metric):
     rows = metrics[(metrics["kind"] == "model") & (metrics["metric"] == metric)]
     row = _pooled(rows).sort_values("set_size", ascending=False, kind="stable").iloc[0]
-    beside = [("chance", number(row["chance"], 3 if 0 < row["chance"] < 0.1 else 2))]
+    chance = float(row["chance"])
+    whole = abs(100 * chance - round(100 * chance)) < 1e-6 and chance >= 0.1
+    beside = [("chance", number(chance, 2 if whole else 3))]
     ceiling = ceiling_of(metrics, row)
     if ceiling == ceiling:
         beside.append(("ceiling", number(ceiling)))

@@ -64,13 +64,12 @@ def run(config, inputs, out):
     facts = _facts(inputs)
     title = config.title or facts.get("title") or _recipe(inputs).get("name") or "study"
     hidden = withheld(facts) if config.share else ""
-    if config.share:
-        inputs = Shared(inputs)
+    whole, inputs = inputs, Shared(inputs) if config.share else inputs
     study = Study(
         inputs=inputs,
         title=title,
         facts=facts,
-        read_picture=lambda path: None if hidden else _picture(config, inputs, path),
+        read_picture=lambda path: None if hidden else _picture(config, whole, path),
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
         retrieved=lambda subject: _retrieved(inputs, subject),
         example=lambda category: None if hidden else _example(config, category, facts),
