@@ -22,11 +22,14 @@ def blocks(study):
         {"name": s, "blocks": _drawn(rows, study), "of": len(rows)}
         for s, rows in folds.groupby("subject", sort=False)
     ]
-    return render("blocks.html.j2", tabs=tabs, examples=examples, ranked=RANKED)
+    files = [study.table("blocks", folds)]
+    return render("blocks.html.j2", tabs=tabs, examples=examples, ranked=RANKED, files=files)
 
 
 def confusions(study):
     """How often the decoder names each class, by the class that was seen."""
+    import pandas as pd
+
     counts = array(study.inputs, "crossvalidate", "confusion.npy")
     classes = table(study.inputs, "crossvalidate", "classes.tsv")
     if counts is None or classes is None:
@@ -34,7 +37,12 @@ def confusions(study):
     drawn = confusion(np.asarray(counts), list(classes["stimulus_id"]))
     text = "Blocks of all subjects: rows were seen, columns are what the decoder named."
     figure = study.figure("confusions", drawn) | {"alt": "confusion matrix", "title": ""}
-    return render("figure.html.j2", figures=[figure], text=text, layout="figures")
+    names = list(classes["stimulus_id"])
+    table_of = pd.DataFrame(np.asarray(counts), columns=names)
+    table_of.insert(0, "seen", names)
+    files = [study.table("confusions", table_of)]
+    about = {"text": text, "layout": "figures", "files": files}
+    return render("figure.html.j2", figures=[figure], **about)
 
 
 def _drawn(rows, study):

@@ -229,6 +229,40 @@ def bottleneck_curve(rows, knees):
     return figure
 
 
+def recovery_curve(rows, smooth=7):
+    """Draw the correlation of each dimension of the embedding, and its running mean.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        condition, component, r, n.
+    smooth : int
+        Components in a mean, an odd number.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    colours = condition_colours(list(rows["condition"].unique()))
+    reach = 1.96 / np.sqrt(max(rows["n"].iloc[0] - 1, 1))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 2.2), layout="constrained")
+        axes = figure.subplots()
+        axes.axhspan(-reach, reach, color=FAINT, alpha=0.2, linewidth=0)
+        for name, curve in rows.groupby("condition", sort=False):
+            look = {"color": colours[name], "label": condition_label(name)}
+            axes.scatter(curve["component"], curve["r"], s=4, color=colours[name], alpha=0.35)
+            mean = curve["r"].rolling(smooth, center=True, min_periods=1).mean()
+            axes.plot(curve["component"], mean, linewidth=1.5, **look)
+        axes.set_xlabel("dimension")
+        axes.set_ylabel("correlation")
+        axes.legend(frameon=False, fontsize=7.5, labelcolor=INK)
+    return figure
+
+
 def coverage_curve(rows, name):
     """Draw coverage, or mean size, of candidate sets by their level, a line per subject.
 

@@ -1,7 +1,7 @@
 """What the stage audit found out: the brain's share, the bottleneck, ceilings, sets, dimensions."""
 
 from neurodecode.report.artifacts import ALL, document, table
-from neurodecode.report.figures import bottleneck_curve, coverage_curve
+from neurodecode.report.figures import bottleneck_curve, coverage_curve, recovery_curve
 from neurodecode.report.page import render
 from neurodecode.report.tables import panes, plain_table
 from neurodecode.report.words import condition_label, interval, metric_label, number
@@ -15,6 +15,11 @@ BOTTLENECK = (
     "Score of a decoder that is let see only so many dimensions of the brain, by the number of "
     "dimensions; band: bootstrap interval, dashed: chance, dotted: the knee. A curve that is flat "
     "after few dimensions needs little of the brain."
+)
+RECOVERY = (
+    "Correlation over test pictures of predicted and true embedding, for each of its dimensions: "
+    "principal components of the pictures that are not in the test, the widest first. Dots: one "
+    "dimension; lines: their running mean. Grey: where 95 % of correlations of nothing would lie."
 )
 SETS = (
     "For each test picture, a set of candidates that should hold the true one as often as the "
@@ -108,12 +113,27 @@ def bottleneck(study):
     return render("curves.html.j2", figures=_pooled_first(panels), **about)
 
 
+def recovery(study):
+    """Which dimensions of the embedding are predicted, a panel per subject."""
+    found = study.recovery()
+    if found is None:
+        return None
+    figures = []
+    for subject, rows in found.groupby("subject", sort=False):
+        kept = study.figure(f"recovery_{subject}", recovery_curve(rows))
+        figures.append(kept | {"title": subject, "alt": f"{subject}: recovery by dimension"})
+    files = [study.table("recovery", found)]
+    return render("figure.html.j2", figures=figures, text=RECOVERY, layout="panels", files=files)
+
+
 def sets(study):
     """Coverage and size of the candidate sets, and how many rows look like the prior's own."""
     found = table(study.inputs, "audit", "conformal.tsv")
     if found is None or not len(found):
         return None
-    shown = found[found["subject"].isin(panes(found))]
+    import pandas as pd
+
+    shown = pd.concat(found[found["subject"] == subject] for subject in panes(found))
     figures = [
         study.figure(f"sets_{name}", coverage_curve(shown, name)) | {"title": title, "alt": title}
         for name, title in (("coverage", "coverage by level"), ("mean_size", "set size by level"))

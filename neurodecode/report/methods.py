@@ -21,6 +21,8 @@ DATA_SET = ("title", "about", "citation", "doi", "licence", "access", "sharing")
 
 def reader(study):
     """How far the attribute reader can be trusted: its accuracy on true pictures."""
+    import pandas as pd
+
     found = document(study.inputs, "evaluate", "reader.json")
     if not found:
         return None
@@ -34,7 +36,9 @@ def reader(study):
         "target embedding. This is how often it is right on true pictures: no reconstruction can "
         "be expected to score higher."
     )
-    return render("table.html.j2", heads=heads, rows=rows, text=text)
+    frame = pd.DataFrame([{"attribute": name} | r for name, r in found.items()])
+    files = [study.table("reader", frame)]
+    return render("table.html.j2", heads=heads, rows=rows, text=text, files=files)
 
 
 def methods(study):

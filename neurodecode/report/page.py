@@ -32,6 +32,8 @@ class Study:
     ridge_weights : callable (subject) -> (channels, weights) or None
         The linear baseline's weights on a subject's own channels, (n_channels, n_values): of every
         target, and of every time where responses have times.
+    recovery : callable () -> DataFrame or None
+        subject, condition, component, r, n: how well each dimension of the embedding is predicted.
     example : callable (category) -> ndarray or None
         A picture of a category, for studies without a picture per trial.
     headline_metric, rank_metric : str
@@ -63,6 +65,7 @@ class Study:
     n_gallery: int = 20
     seed: int = 0
     retrieved: Callable = lambda subject: None
+    recovery: Callable = lambda: None
     space: str = ""
     shared: bool = False
     hidden: str = ""

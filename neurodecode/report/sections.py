@@ -277,7 +277,7 @@ def sections():
     """Every section there can be, in reader's order."""
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
-    from neurodecode.report.limits import brain_share, ceilings, sets
+    from neurodecode.report.limits import brain_share, ceilings, recovery, sets
     from neurodecode.report.methods import glossary, methods, reader
     from neurodecode.report.paragraph import citation
     from neurodecode.report.time_course import time_course
@@ -293,6 +293,7 @@ def sections():
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
         Section("Brain share", "What of the score is owed to the brain", brain_share),
+        Section("Recovery", "Which dimensions are recovered", recovery),
         Section("Sets", "Candidate sets, and when to abstain", sets),
         Section("Ceilings", "What can be reached", ceilings),
         Section("Reader", "The attribute reader", reader),

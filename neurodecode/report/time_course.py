@@ -26,6 +26,7 @@ def time_course(study):
         heads=heads,
         rows=rows,
         clusters=_cluster_table(clusters),
+        files=[study.table("time_course", curve), study.table("clusters", clusters)],
         significant_p=number(told["significant_p"]),
         window_ms=number(1000 * told["window_s"], 0),
         step_ms=number(1000 * told["step_s"], 0),

@@ -145,8 +145,9 @@ def _index(make, stimuli, subjects):
 
 def _embed(make, stimuli):
     out, path = make.folder("embed")
-    pooled = make.rng.normal(size=(len(stimuli), 32)).astype(np.float32)
-    out.save_table("stimuli.tsv", stimuli[["stimulus_id"]])
+    ids = [*stimuli["stimulus_id"], *(f"train{i:04d}" for i in range(60))]
+    pooled = make.rng.normal(size=(len(ids), 32)).astype(np.float32)
+    out.save_table("stimuli.tsv", pd.DataFrame({"stimulus_id": ids}))
     out.save_array("pooled.npy", pooled / np.linalg.norm(pooled, axis=1, keepdims=True))
     target = {"_target_": "neurodecode.contrastive.targets.OpenClipTarget", "model": "/nets/clip"}
     make.done("embed", path, {"target": target})
@@ -272,7 +273,7 @@ def _predict(make, subject, stimuli, pictures, n_samples, n_gallery):
     out.save_json("conditions.json", make.conditions)
     n, edge = len(pictures), pictures.shape[1] // 16
     small = pictures.reshape(n, 16, edge, 16, edge, 3).mean(axis=(2, 4)) / 255
-    pooled = np.load(make.root / "embed" / "whole" / "pooled.npy")
+    pooled = np.load(make.root / "embed" / "whole" / "pooled.npy")[: len(pictures)]
     out.save_array("model/pooled.npy", pooled + make.rng.normal(0, 0.3, pooled.shape))
     for condition in make.conditions:
         out.save_array(f"{condition['name']}/blurry.npy", small.astype(np.float32))

@@ -170,7 +170,7 @@ def test_trials_carry_rank_nearest_set_and_flag(audited, html):
 
 def test_ranks_are_those_of_an_independent_count(audited, html):
     first = trials_of(html)["trials"][:24]
-    truth = np.load(audited[0]["embed"].path("pooled.npy")).astype(float)
+    truth = np.load(audited[0]["embed"].path("pooled.npy"))[:24].astype(float)
     predicted = np.load(audited[0]["predict"]["sub-01"].path("model/pooled.npy")).astype(float)
     unit = predicted / np.linalg.norm(predicted, axis=1, keepdims=True)
     similarity = unit @ truth.T
@@ -184,6 +184,18 @@ def test_each_picture_is_in_the_trials_once(html):
     used = {p for t in data["trials"] for p in [t["o"], t["m"], *(n for n, _ in t["near"])]}
     used |= {p for t in data["trials"] for _, places in t.get("d", []) for p in places}
     assert used == set(range(len(data["pictures"])))
+
+
+def test_each_dimension_is_scored_by_its_correlation(audited, audited_report):
+    saved = pd.read_csv(audited_report / "tables" / "recovery.csv")
+    mine = saved[(saved["subject"] == "sub-02") & (saved["condition"] == "model")]
+    embedded = np.load(audited[0]["embed"].path("pooled.npy")).astype(float)
+    predicted = np.load(audited[0]["predict"]["sub-02"].path("model/pooled.npy"))
+    for k in (0, 1, 5):  # numpy's eigenvectors of the covariance stand for the components
+        axis = np.linalg.eigh(np.cov(embedded[24:].T))[1][:, -1 - k]
+        expected = np.corrcoef(embedded[:24] @ axis, predicted @ axis)[0, 1]
+        assert mine.set_index("component")["r"][k + 1] == pytest.approx(expected, abs=1e-6)
+    assert mine["r"].mean() > 0.3 and (mine["n"] == 24).all()
 
 
 def test_the_methods_paragraph_names_what_ran(html):

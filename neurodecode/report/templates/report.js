@@ -124,7 +124,10 @@ const trials = () => {
     const flags = t.a ? [make("span", { class: "tag flag" }, "no evidence")] : [];
     const about = make("p", { class: "about" }, make("b", {}, data.subjects[t.s]), ` ${t.t} `, ...flags);
     const made = make("article", { class: "card" }, pair, about, make("p", { class: "told" }, facts(t)));
-    if (t.near) {
+    if (t.near && t.near.every(([o]) => o < 0)) {
+      const names = t.near.map(([, name]) => make("li", {}, name === t.t ? make("b", {}, name) : name));
+      made.append(make("ol", { class: "near-names" }, ...names));
+    } else if (t.near) {
       const row = make("div", { class: "near" });
       t.near.forEach(([o, name], i) => row.append(picture(o, `ranked ${i + 1}: ${name}`, name === t.t && o === t.o)));
       made.append(row);
