@@ -42,11 +42,20 @@ def webp(picture, edge_px, quality):
     """The bytes of a picture as WebP, its longer side `edge_px` pixels at most."""
     from PIL import Image
 
-    image = Image.fromarray(as_uint8(picture))
-    image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    image.save(file, "WEBP", quality=quality)
+    Image.fromarray(reduced(as_uint8(picture), edge_px)).save(file, "WEBP", quality=quality)
     return file.getvalue()
+
+
+def reduced(picture, edge_px):
+    """A uint8 picture with its longer side reduced to `edge_px`; smaller ones pass."""
+    from PIL import Image
+
+    if max(picture.shape[:2]) <= edge_px:
+        return picture
+    image = Image.fromarray(picture)
+    image.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def fitting(pictures, n, budget):

@@ -101,14 +101,14 @@ def score_section(study):
     ]
     heads, rows = every_number(metrics)
     missing = table(study.inputs, "evaluate", "not_computed.tsv")
-    missing = [] if missing is None else missing.itertuples(index=False)
+    missing = [] if missing is None else list(missing.itertuples())
     return render(
         "scores.html.j2",
         name="scores",
         tabs=tabs,
         heads=heads,
         rows=rows,
-        missing=[(metric_label(m), reason) for m, reason in missing],
+        missing=[(metric_label(r.metric), r.reason) for r in missing],
         corrected="p_max" in metrics,
         compat=any(map(is_compat, metrics["metric"])),
         files=[study.table("metrics", metrics)],

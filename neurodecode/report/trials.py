@@ -11,7 +11,7 @@ from hashlib import sha256
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import scored, subjects, table
 from neurodecode.report.page import render
-from neurodecode.report.pictures import as_uint8, fitting, webp
+from neurodecode.report.pictures import as_uint8, fitting, reduced, webp
 from neurodecode.report.words import condition_label, metric_label, metric_words, number
 
 DETAILED = 100  # test rows a subject of which all samples and all controls are shown
@@ -62,6 +62,7 @@ class Pictures:
         return self._places[key]
 
     def _place(self, picture):
+        picture = reduced(picture, CARD[0])  # thousands of them are held at once
         digest = sha256(picture.tobytes()).digest()
         if digest not in self._seen:
             self._seen[digest] = len(self._made)

@@ -60,6 +60,7 @@ def run(config, inputs, out):
     from neurodecode.report.score_card import score_card
     from neurodecode.report.sections import sections
     from neurodecode.report.share import Shared, withheld
+    from neurodecode.report.verdict import verdict as reached
 
     facts = _facts(inputs)
     title = config.title or facts.get("title") or _recipe(inputs).get("name") or "study"
@@ -90,6 +91,9 @@ def run(config, inputs, out):
         out.path(f"figures/{name}").write_bytes(file)
     for name, text in study.tables.items():
         out.path(f"tables/{name}").write_text(text, encoding="utf-8")
+    level = reached(inputs)
+    if level:
+        out.log(f"level reached: {level['level']}. {level['meaning']}")
     if verdict:
         out.log(verdict["sentence"])
 
