@@ -88,6 +88,12 @@ def _write_heights(figure, display, cuts):
         figure.text(middle, 0.02, text.replace("-", "−"), fontsize=9, color="0.3", ha="center")
 
 
+def end_labels(low, high):
+    """The ends of a colour scale in print: nearly nothing is 0."""
+    near_zero = 0.005 * max(abs(low), abs(high))
+    return ["0" if abs(v) < near_zero else f"{v:.2g}".replace("-", "−") for v in (low, high)]
+
+
 def draw_scale(figure, low, high, cmap):
     """Draw a narrow colour scale at the right edge of a figure."""
     from matplotlib.cm import ScalarMappable
@@ -96,9 +102,7 @@ def draw_scale(figure, low, high, cmap):
     width = figure.get_figwidth()
     axes = figure.add_axes((1 - 0.6 / width, 0.2, 0.09 / width, 0.7))
     bar = figure.colorbar(ScalarMappable(Normalize(low, high), cmap), cax=axes)
-    near_zero = 0.005 * max(abs(low), abs(high))
-    labels = ["0" if abs(v) < near_zero else f"{v:.2g}".replace("-", "−") for v in (low, high)]
-    bar.set_ticks([low, high], labels=labels)
+    bar.set_ticks([low, high], labels=end_labels(low, high))
     axes.tick_params(length=0, labelsize=9, labelcolor="0.3")
     bar.outline.set_visible(False)
 

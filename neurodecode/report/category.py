@@ -4,9 +4,9 @@ import numpy as np
 
 from neurodecode.core.seeds import child_rng
 from neurodecode.report.artifacts import array, table
-from neurodecode.report.figures import as_png, as_svg, confusion
+from neurodecode.report.figures import confusion
 from neurodecode.report.page import render
-from neurodecode.report.pictures import data_uri, svg_uri
+from neurodecode.report.pictures import data_uri
 
 RANKED = 3  # classes shown per block
 
@@ -22,20 +22,27 @@ def blocks(study):
         {"name": s, "blocks": _drawn(rows, study), "of": len(rows)}
         for s, rows in folds.groupby("subject", sort=False)
     ]
-    return render("blocks.html.j2", tabs=tabs, examples=examples, ranked=RANKED)
+    files = [study.table("blocks", folds)]
+    return render("blocks.html.j2", tabs=tabs, examples=examples, ranked=RANKED, files=files)
 
 
 def confusions(study):
     """How often the decoder names each class, by the class that was seen."""
+    import pandas as pd
+
     counts = array(study.inputs, "crossvalidate", "confusion.npy")
     classes = table(study.inputs, "crossvalidate", "classes.tsv")
     if counts is None or classes is None:
         return None
     drawn = confusion(np.asarray(counts), list(classes["stimulus_id"]))
-    study.figures["confusions.png"] = as_png(drawn)
     text = "Blocks of all subjects: rows were seen, columns are what the decoder named."
-    figure = {"svg": svg_uri(as_svg(drawn)), "alt": "confusion matrix", "title": ""}
-    return render("figure.html.j2", figures=[figure], text=text, layout="figures")
+    figure = study.figure("confusions", drawn) | {"alt": "confusion matrix", "title": ""}
+    names = list(classes["stimulus_id"])
+    table_of = pd.DataFrame(np.asarray(counts), columns=names)
+    table_of.insert(0, "seen", names)
+    files = [study.table("confusions", table_of)]
+    about = {"text": text, "layout": "figures", "files": files}
+    return render("figure.html.j2", figures=[figure], **about)
 
 
 def _drawn(rows, study):

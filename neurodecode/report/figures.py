@@ -4,6 +4,9 @@ import io
 
 import numpy as np
 
+from neurodecode.report.words import condition_colours, condition_label
+
+COLOUR, SHADES = "#0b5cad", ("#57606a", "#8b949e", "#3f7f93", "#9b6a9b", "#7a5c00", "#5a6b2f")
 INK, FAINT = "#1b1f24", "#8b949e"
 _SPLITS = {"train": ("#57606a", "training"), "val": ("#0b5cad", "validation")}
 STYLE = {
@@ -62,7 +65,8 @@ def scores(rows, subjects, colours):
 
     names = list(rows["condition"].unique())
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.6, 0.55 + 0.4 * len(subjects)), layout="constrained")
+        height = max(0.4, 0.085 * len(names))
+        figure = Figure(figsize=(3.6, 0.55 + height * len(subjects)), layout="constrained")
         axes = figure.subplots()
         for i, name in enumerate(names):
             mine = rows[rows["condition"] == name].set_index("subject").reindex(subjects)
@@ -180,6 +184,120 @@ def _chance(axes, rows, subjects):
     y = np.arange(len(subjects))
     dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
     axes.vlines(levels, y - 0.5, y + 0.5, **dashed)
+
+
+def bottleneck_curve(rows, knees):
+    """Draw scores by the number of brain dimensions let through, a line per decoder.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of bottleneck.tsv, one subject and metric: decoder, n_dims, value, lo, hi, chance.
+    knees : dict
+        Decoder -> {knee, lo, hi, …}.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    colours = condition_colours(list(rows["decoder"].unique()))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 2.2), layout="constrained")
+        axes = figure.subplots()
+        for name, curve in rows.groupby("decoder", sort=False):
+            curve = curve.sort_values("n_dims")
+            colour, label = colours[name], condition_label(name)
+            axes.fill_between(
+                curve["n_dims"], curve["lo"], curve["hi"], color=colour, alpha=0.15, linewidth=0
+            )
+            axes.plot(curve["n_dims"], curve["value"], color=colour, linewidth=1.5, label=label)
+            knee = knees.get(name, {}).get("knee")
+            if knee is not None and knee == knee:
+                axes.axvline(knee, color=colour, linewidth=0.9, linestyle=":", zorder=0)
+        dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
+        axes.axhline(rows["chance"].mean(), **dashed)
+        axes.set_xscale("log", base=2)
+        ticks = sorted(rows["n_dims"].unique())
+        axes.set_xticks(ticks[:: 1 + len(ticks) // 9])
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.minorticks_off()
+        axes.set_xlabel("brain dimensions")
+        axes.legend(frameon=False, fontsize=7.5, loc="lower right", labelcolor=INK)
+    return figure
+
+
+def recovery_curve(rows, smooth=7):
+    """Draw the correlation of each dimension of the embedding, and its running mean.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        condition, component, r, n.
+    smooth : int
+        Components in a mean, an odd number.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    colours = condition_colours(list(rows["condition"].unique()))
+    reach = 1.96 / np.sqrt(max(rows["n"].iloc[0] - 1, 1))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 2.2), layout="constrained")
+        axes = figure.subplots()
+        axes.axhspan(-reach, reach, color=FAINT, alpha=0.2, linewidth=0)
+        for name, curve in rows.groupby("condition", sort=False):
+            look = {"color": colours[name], "label": condition_label(name)}
+            axes.scatter(curve["component"], curve["r"], s=4, color=colours[name], alpha=0.35)
+            mean = curve["r"].rolling(smooth, center=True, min_periods=1).mean()
+            axes.plot(curve["component"], mean, linewidth=1.5, **look)
+        axes.set_xlabel("dimension")
+        axes.set_ylabel("correlation")
+        axes.legend(frameon=False, fontsize=7.5, labelcolor=INK)
+    return figure
+
+
+def coverage_curve(rows, name):
+    """Draw coverage, or mean size, of candidate sets by their level, a line per subject.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of conformal.tsv: subject, level, coverage, lo, hi, mean_size, n_candidates.
+    name : {"coverage", "mean_size"}
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(3.6, 2.2), layout="constrained")
+        axes = figure.subplots()
+        for i, (subject, curve) in enumerate(rows.groupby("subject", sort=False)):
+            curve = curve.sort_values("level")
+            pooled = subject == "all"
+            colour = COLOUR if pooled else SHADES[i % len(SHADES)]
+            look = {"color": colour, "linewidth": 1.8 if pooled else 1.0, "marker": "o"}
+            axes.plot(curve["level"], curve[name], ms=3, label=_subject(subject), **look)
+            if name == "coverage":
+                axes.vlines(curve["level"], curve["lo"], curve["hi"], color=colour, linewidth=1)
+        if name == "coverage":
+            ends = [rows["level"].min(), rows["level"].max()]
+            axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+        axes.set_ylabel("holds the true one" if name == "coverage" else "candidates")
+        axes.set_xlabel("level")
+        if rows["subject"].nunique() <= 10:
+            axes.legend(frameon=False, fontsize=7, labelcolor=INK)
+    return figure
 
 
 def _subject(name):

@@ -9,7 +9,9 @@ from neurodecode.report.artifacts import array, conditions, table
 from neurodecode.report.pictures import data_uri
 from neurodecode.report.words import condition_label, number
 
+BEST_AND_WORST = 9  # pictures by a metric: best, median and worst
 COLUMNS = 10  # pictures side by side
+RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
 
 
 @dataclass
@@ -48,13 +50,14 @@ class Originals:
         stimuli.tsv: stimulus_id, path and, if the study has them, caption.
     read : callable (path) -> ndarray or None
         Reads a picture by its path in the study.
+    encode : callable (picture) -> str
     """
 
-    def __init__(self, stimuli, read):
+    def __init__(self, stimuli, read, encode=data_uri):
         self._paths = dict(zip(stimuli["stimulus_id"], stimuli["path"], strict=True))
         captions = stimuli["caption"] if "caption" in stimuli else stimuli["stimulus_id"]
         self._captions = dict(zip(stimuli["stimulus_id"], captions, strict=True))
-        self._read, self._encoded = read, {}
+        self._read, self._encode, self._encoded = read, encode, {}
 
     def caption(self, stimulus):
         """What the picture shows, in words; its id where there is no caption."""
@@ -65,17 +68,28 @@ class Originals:
         if stimulus not in self._encoded:
             path = self._paths.get(stimulus)
             picture = self._read(path) if path else None
-            self._encoded[stimulus] = None if picture is None else data_uri(picture)
+            self._encoded[stimulus] = None if picture is None else self._encode(picture)
         return self._encoded[stimulus]
 
 
 class Reconstructions:
-    """What one subject's stages made of each test picture, by condition."""
+    """What one subject's stages made of each test picture, by condition.
 
-    def __init__(self, inputs, subject):
+    Parameters
+    ----------
+    inputs : View
+    subject : str
+    hidden : bool
+        Leave out the ceiling, whose pictures are made from the stimulus itself.
+    encode : callable (picture) -> str
+        May be set later.
+    """
+
+    def __init__(self, inputs, subject, hidden=False, encode=data_uri):
         self.rows = table(inputs, "predict", "rows.tsv", subject).set_index("row_id")
-        self.conditions = [c["name"] for c in conditions(inputs)]
-        self._inputs, self._subject = inputs, subject
+        shown = [c for c in conditions(inputs) if not (hidden and c["kind"] == "ceiling")]
+        self.conditions = [c["name"] for c in shown]
+        self._inputs, self._subject, self.encode = inputs, subject, encode
         self._samples = {
             c: table(inputs, "reconstruct", f"{c}/samples.tsv", subject) for c in self.conditions
         }
@@ -88,24 +102,45 @@ class Reconstructions:
             for c in self.conditions
         }
 
+    @property
+    def n_pictures(self):
+        """Of the decoder, all samples counted."""
+        return len(self._pictures["model"])
+
+    @property
+    def most_samples(self):
+        """Of a row, by the decoder."""
+        return int(self._samples["model"].groupby("row_id").size().max())
+
     def stimulus(self, row):
         """The stimulus that a test row shows."""
         return self.rows.loc[row, "stimulus_id"]
 
+    def places(self, condition, row, chosen=None):
+        """Where a row's samples lie: the chosen ones, the others, or (None) all in order."""
+        if chosen is None:
+            both = [*self.places(condition, row, True), *self.places(condition, row, False)]
+            return sorted(both)
+        return list(self._places[condition].get((row, chosen), []))
+
+    def picture(self, condition, place):
+        """The picture that lies there."""
+        return self._pictures[condition][place]
+
     def chosen(self, condition, row):
         """The picture that was chosen of a condition's samples."""
-        places = self._places[condition].get((row, True), [])
-        return data_uri(self._pictures[condition][places[0]]) if len(places) else None
+        places = self.places(condition, row, True)
+        return self.encode(self.picture(condition, places[0])) if places else None
 
     def others(self, condition, row):
         """The samples that were not chosen."""
-        places = self._places[condition].get((row, False), [])
-        return [data_uri(self._pictures[condition][i]) for i in places]
+        places = self.places(condition, row, False)
+        return [self.encode(self.picture(condition, i)) for i in places]
 
     def low_level(self, condition, row):
         """The blurry picture that reconstruction started from, or None."""
         blurry = array(self._inputs, "predict", f"{condition}/blurry.npy", self._subject)
-        return None if blurry is None else data_uri(blurry[self.rows.index.get_loc(row)])
+        return None if blurry is None else self.encode(blurry[self.rows.index.get_loc(row)])
 
     def drawn_rows(self, n, seed):
         """Test rows for the gallery: those that got most samples, else `n` drawn by `seed`."""
@@ -164,7 +199,22 @@ def pooled_blocks(by_subject, originals, stimuli, heads=None):
     return out
 
 
-def extremes(values, each=3, better="higher"):
+def rank_metric(scores, wanted=""):
+    """The metric of per_trial.parquet that tells best from worst.
+
+    Raises
+    ------
+    ValueError
+        If the wanted one is not scored per trial.
+    """
+    known = list(scores["metric"].unique())
+    metric = wanted or next((m for m in RANKED_BY if m in known), known[0])
+    if metric not in known:
+        raise ValueError(f"report.rank_metric={metric} is not scored per trial, but {known}")
+    return metric
+
+
+def extremes(values, each=BEST_AND_WORST // 3, better="higher"):
     """Pick the best, the middle and the worst of scored items.
 
     Parameters

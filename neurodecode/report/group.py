@@ -10,7 +10,7 @@ from neurodecode.report.group_tables import (
     every_score,
     score_table,
 )
-from neurodecode.report.page import TEMPLATES, Section, render
+from neurodecode.report.page import TEMPLATES, Section, render, script
 from neurodecode.report.pictures import svg_uri
 from neurodecode.report.words import (
     WITHOUT,
@@ -137,6 +137,7 @@ def group_page(study):
         coverage=f"{100 * study.level:g} %",
         sections=[(section, html) for section, html in drawn if html],
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        script=script(),
         n_panes=1,
     )
 

@@ -97,18 +97,24 @@ def _against_controls(rows, kinds):
         return _in_one_subject(wins)
     if len({len(won) for won in wins.values()}) == 1:
         both = len(set.intersection(*wins.values()))
-        return f"in {both} of {n} subjects the decoder beats {' and '.join(wins)}"
+        return f"in {both} of {n} subjects the decoder beats {_together(wins)}"
     each = [f"{name} in {len(won)} of {n} subjects" for name, won in wins.items()]
     return "the decoder beats " + ", ".join(each)
+
+
+def _together(names, word="and"):
+    """Names as part of a sentence."""
+    *before, last = names
+    return f"{', '.join(before)} {word} {last}" if before else last
 
 
 def _in_one_subject(wins):
     beaten, others = ([n for n, won in wins.items() if bool(won) == w] for w in (True, False))
     if not others:
-        return f"the decoder beats {' and '.join(beaten)}" if beaten else ""
+        return f"the decoder beats {_together(beaten)}" if beaten else ""
     if not beaten:
-        return f"the decoder does not beat {' or '.join(others)}"
-    return f"the decoder beats {' and '.join(beaten)}, but not {' or '.join(others)}"
+        return f"the decoder does not beat {_together(others, 'or')}"
+    return f"the decoder beats {_together(beaten)}, but not {_together(others, 'or')}"
 
 
 def _against_baseline(rows, name):

@@ -1,4 +1,4 @@
-"""The method sections: what ran, on what, with which settings; the words; whom to cite."""
+"""The method sections: what ran, on what, with which settings; the words."""
 
 import json
 
@@ -21,6 +21,8 @@ DATA_SET = ("title", "about", "citation", "doi", "licence", "access", "sharing")
 
 def reader(study):
     """How far the attribute reader can be trusted: its accuracy on true pictures."""
+    import pandas as pd
+
     found = document(study.inputs, "evaluate", "reader.json")
     if not found:
         return None
@@ -34,7 +36,9 @@ def reader(study):
         "target embedding. This is how often it is right on true pictures: no reconstruction can "
         "be expected to score higher."
     )
-    return render("table.html.j2", heads=heads, rows=rows, text=text)
+    frame = pd.DataFrame([{"attribute": name} | r for name, r in found.items()])
+    files = [study.table("reader", frame)]
+    return render("table.html.j2", heads=heads, rows=rows, text=text, files=files)
 
 
 def methods(study):
@@ -70,11 +74,6 @@ def glossary(study):
     return render(
         "glossary.html.j2", words=lines, unit=unit(study.inputs), coverage=coverage(study.inputs)
     )
-
-
-def citation(study):
-    """Whom to cite: the data set and this software."""
-    return render("citation.html.j2", facts=study.facts)
 
 
 def _facts(study, made):

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from neurodecode import __version__
 from neurodecode.report.artifacts import coverage, subjects, unit
+from neurodecode.report.figures import as_png, as_svg
+from neurodecode.report.notices import notices, opened
+from neurodecode.report.pictures import csv_uri, png_uri, svg_uri
+from neurodecode.report.tables import as_csv
+from neurodecode.report.verdict import figures, verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -27,14 +32,26 @@ class Study:
     ridge_weights : callable (subject) -> (channels, weights) or None
         The linear baseline's weights on a subject's own channels, (n_channels, n_values): of every
         target, and of every time where responses have times.
+    recovery : callable () -> DataFrame or None
+        subject, condition, component, r, n: how well each dimension of the embedding is predicted.
     example : callable (category) -> ndarray or None
         A picture of a category, for studies without a picture per trial.
     headline_metric, rank_metric : str
         "" leaves the choice to the tables.
     n_gallery : int
     seed : int
+    space : str
+        The standard space of the volumes, such as MNI152NLin2009cAsym; "" if it is none.
+    retrieved : callable (subject) -> dict or None
+        Row id -> rank, of and nearest of its own picture in retrieval.
+    shared : bool
+        The page is to be passed on: `inputs` knows no identifiers.
+    hidden : str
+        Why no stimulus may be shown; "" where they may.
     figures : dict
-        Filled by the sections: file name -> PNG bytes, to be saved beside the page.
+        Filled by the sections: file name -> bytes of PNG and SVG, to be saved beside the page.
+    tables : dict
+        File name -> text of CSV, likewise.
     """
 
     inputs: object
@@ -47,7 +64,32 @@ class Study:
     rank_metric: str = ""
     n_gallery: int = 20
     seed: int = 0
+    retrieved: Callable = lambda subject: None
+    recovery: Callable = lambda: None
+    space: str = ""
+    shared: bool = False
+    hidden: str = ""
     figures: dict = field(default_factory=dict)
+    tables: dict = field(default_factory=dict)
+
+    def figure(self, name, figure, raster=False):
+        """Keep a figure as PNG and SVG; return what the page shows of it, and the file's name.
+
+        A `raster` figure is shown as PNG, and in its SVG what stands for thousands of shapes is a
+        picture.
+        """
+        for axes in figure.axes if raster else ():
+            axes.set_rasterized(hasattr(axes, "get_zlim"))
+        png, svg = as_png(figure), as_svg(figure)
+        self.figures.update({f"{name}.png": png, f"{name}.svg": svg.encode()})
+        file = f"{name}.{'png' if raster else 'svg'}"
+        return {"svg": png_uri(png) if raster else svg_uri(svg), "file": file}
+
+    def table(self, name, table):
+        """Keep a table as CSV; return what its link in the page needs."""
+        text = as_csv(table)
+        self.tables[f"{name}.csv"] = text
+        return {"file": f"{name}.csv", "uri": csv_uri(text), "rows": len(table)}
 
 
 @dataclass(frozen=True)
@@ -85,12 +127,22 @@ def page(study, sections, headline):
         "page.html.j2",
         title=study.title,
         headline=headline,
+        verdict=verdict(study.inputs),
+        figures=figures(study.inputs, study.headline_metric),
+        banners=notices(study),
+        opened=opened(study.inputs),
+        script=script(),
         unit=unit(study.inputs),
         coverage=coverage(study.inputs),
         sections=drawn,
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         n_panes=len(subjects(study.inputs)) + 1,
     )
+
+
+def script():
+    """The page's script: it sorts, filters, saves and copies, and fetches nothing."""
+    return (TEMPLATES / "report.js").read_text(encoding="utf-8")
 
 
 def render(template, **values):

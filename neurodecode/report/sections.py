@@ -12,10 +12,10 @@ from neurodecode.report.artifacts import (
     table,
     unit,
 )
-from neurodecode.report.figures import as_png, as_svg, learning_curve, scores
+from neurodecode.report.figures import learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
-from neurodecode.report.pictures import svg_uri
+from neurodecode.report.pictures import data_uri, fitting
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -23,7 +23,13 @@ from neurodecode.report.tables import (
     plain_table,
     score_table,
 )
-from neurodecode.report.words import condition_colours, condition_label, metric_label, metric_words
+from neurodecode.report.words import (
+    condition_colours,
+    condition_label,
+    is_compat,
+    metric_label,
+    metric_words,
+)
 
 GLANCE = 6  # metrics shown at a glance
 QUALITY = {  # figures of qc.json, and what they are called
@@ -46,7 +52,7 @@ QUALITY = {  # figures of qc.json, and what they are called
     "components_removed": "components removed a run",
     "moved_mm": "moved (mm a volume)",
 }
-RANKED_BY = ("attribute_mean", "pixcorr")  # what tells best from worst, if it was scored
+GALLERY_BYTES = 7_000_000  # of the page, for the pictures of the section
 CURVES = 9  # learning curves shown
 LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
 
@@ -60,8 +66,8 @@ def at_a_glance(study):
     for metric, size in _glance_metrics(study.inputs, metrics):
         rows = metrics[(metrics["metric"] == metric) & (metrics["set_size"].fillna(-1) == size)]
         label = metric_label(metric, size if size >= 0 else None)
-        svg = _keep(study, f"scores_{metric}", scores(rows, panes(rows), palette))
-        panels.append({"title": label, "svg": svg, "meaning": metric_words(metric)[2]})
+        kept = study.figure(f"scores_{metric}", scores(rows, panes(rows), palette))
+        panels.append(kept | {"title": label, "meaning": metric_words(metric)[2]})
     legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
     return render("glance.html.j2", panels=panels, legend=legend, **_counted(study))
 
@@ -70,8 +76,13 @@ def pictures(study):
     """The gallery drawn by a fixed seed, then the best, median and worst by a named metric."""
     if not study.inputs.has("reconstruct"):
         return None
-    originals = gallery.Originals(table(study.inputs, "index", "stimuli.tsv"), study.read_picture)
-    made = {s: gallery.Reconstructions(study.inputs, s) for s in subjects(study.inputs)}
+    hidden = bool(study.hidden)
+    made = {s: gallery.Reconstructions(study.inputs, s, hidden) for s in subjects(study.inputs)}
+    encode = _encoder(made, study.n_gallery)
+    for one in made.values():
+        one.encode = encode
+    stimuli = table(study.inputs, "index", "stimuli.tsv")
+    originals = gallery.Originals(stimuli, study.read_picture, encode)
     return render(
         "gallery.html.j2",
         drawn=_drawn(study, made, originals),
@@ -89,12 +100,18 @@ def score_section(study):
         {"name": s, "table": score_table(metrics, s, colours(study.inputs))} for s in panes(metrics)
     ]
     heads, rows = every_number(metrics)
+    missing = table(study.inputs, "evaluate", "not_computed.tsv")
+    missing = [] if missing is None else list(missing.itertuples())
     return render(
         "scores.html.j2",
         name="scores",
         tabs=tabs,
         heads=heads,
         rows=rows,
+        missing=[(metric_label(r.metric), r.reason) for r in missing],
+        corrected="p_max" in metrics,
+        compat=any(map(is_compat, metrics["metric"])),
+        files=[study.table("metrics", metrics)],
         **_counted(study),
     )
 
@@ -110,7 +127,9 @@ def comparison_section(study):
         {"name": s, "table": comparison_table(compared, metrics, s, palette)}
         for s in panes(compared)
     ]
-    return render("comparisons.html.j2", name="comparisons", tabs=tabs, unit=unit(study.inputs))
+    files = [study.table("comparisons", compared)]
+    about = {"unit": unit(study.inputs), "files": files}
+    return render("comparisons.html.j2", name="comparisons", tabs=tabs, **about)
 
 
 def training(study):
@@ -122,8 +141,8 @@ def training(study):
     for (phase, name), rows in history.groupby(["phase", "name"], sort=False):
         if len(panels) < CURVES and (name == "total" or "val" in set(rows["split"])):
             title = f"{phase}: {LOSS.get(name, name)}".replace("_", " ")
-            svg = _keep(study, f"training_{phase}_{name}", learning_curve(rows))
-            panels.append({"svg": svg, "alt": f"{title} by epoch", "title": title})
+            kept = study.figure(f"training_{phase}_{name}", learning_curve(rows))
+            panels.append(kept | {"alt": f"{title} by epoch", "title": title})
     text = "By epoch, on training and validation trials. Test trials play no part here."
     return render("figure.html.j2", figures=panels, text=text, layout="panels")
 
@@ -147,7 +166,8 @@ def quality(study):
     )
     if "tsnr" in frame:
         text += f" tSNR: median over {channels} of mean over standard deviation in time."
-    return render("table.html.j2", heads=heads, rows=rows, text=text)
+    files = [study.table("quality", frame)]
+    return render("table.html.j2", heads=heads, rows=rows, text=text, files=files)
 
 
 def alignment(study):
@@ -160,7 +180,8 @@ def alignment(study):
         "Subject maps are fitted on training trials and scored on validation trials; "
         "the gain is over no map at all (identity)."
     )
-    return render("table.html.j2", heads=heads, rows=rows, text=text)
+    files = [study.table("alignment", scores)]
+    return render("table.html.j2", heads=heads, rows=rows, text=text, files=files)
 
 
 def _counted(study):
@@ -201,6 +222,21 @@ def _drawn(study, made, originals):
     return tabs
 
 
+def _encoder(made, n_gallery):
+    """How pictures are written: lossless or large where few are shown, smaller where many are."""
+    from functools import partial
+
+    n_lines = sum(len(one.conditions) + 2 + one.most_samples for one in made.values())
+    n = (n_gallery + 2 * gallery.BEST_AND_WORST) * n_lines
+    some = [
+        one.picture("model", place) for one in made.values() for place in range(one.n_pictures)[:10]
+    ]
+    lossless = [len(data_uri(picture)) for picture in some]
+    if sum(lossless) / len(lossless) * n <= GALLERY_BYTES:
+        return data_uri
+    return partial(data_uri, size=fitting(some, n, GALLERY_BYTES))
+
+
 def _gallery_seed(study):
     """The seed that drew the gallery: predict's, which gave these rows more samples."""
     config = study.inputs.manifest("predict", each=first_member(study.inputs, "predict"))["config"]
@@ -213,11 +249,8 @@ def _ranked(study, made, originals):
     if scores is None:
         return None
     scores = scores[scores["condition"] == "model"]
-    known = list(scores["metric"].unique())
-    metric = study.rank_metric or next((m for m in RANKED_BY if m in known), known[0])
+    metric = gallery.rank_metric(scores, study.rank_metric)
     scores = scores[scores["metric"] == metric]
-    if not len(scores):
-        raise ValueError(f"report.rank_metric={metric} is not scored per trial, but {known}")
     better = scored(study.inputs, "metrics.tsv").set_index("metric")["better"].loc[[metric]].iloc[0]
     tabs = []
     for subject, one in made.items():
@@ -240,34 +273,36 @@ def _flat(document, prefix=""):
     return out
 
 
-def _keep(study, name, figure):
-    """Remember a chart's PNG for the folder, return its SVG for the page."""
-    study.figures[f"{name}.png"] = as_png(figure)
-    return svg_uri(as_svg(figure))
-
-
 def sections():
     """Every section there can be, in reader's order."""
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
-    from neurodecode.report.methods import citation, glossary, methods, reader
+    from neurodecode.report.limits import brain_share, ceilings, recovery, sets
+    from neurodecode.report.methods import glossary, methods, reader
+    from neurodecode.report.paragraph import citation
     from neurodecode.report.time_course import time_course
+    from neurodecode.report.trials import trials
     from neurodecode.report.where import brain
 
     return [
         Section("Glance", "Scores at a glance", at_a_glance),
         Section("Pictures", "What was seen, what was read", pictures),
+        Section("Trials", "Every test picture", trials),
         Section("Blocks", "What was seen, what was read", category_blocks),
         Section("Confusions", "Confusions", confusions),
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
+        Section("Brain share", "What of the score is owed to the brain", brain_share),
+        Section("Recovery", "Which dimensions are recovered", recovery),
+        Section("Sets", "Candidate sets, and when to abstain", sets),
+        Section("Ceilings", "What can be reached", ceilings),
         Section("Reader", "The attribute reader", reader),
         Section("Time course", "When the brain tells which picture was seen", time_course),
         Section("Brain", "Where the signal lies", brain),
         Section("Quality", "Data quality", quality),
         Section("Alignment", "Alignment of subjects", alignment),
         Section("Training", "Training", training),
+        Section("Citation", "Methods and citations to paste", citation),
         Section("What ran", "What ran", methods),
         Section("Words", "Words", glossary),
-        Section("Citation", "Citation", citation),
     ]

@@ -1,5 +1,7 @@
 """Tables of scores and of differences, ready for the page: labels, numbers and small plots."""
 
+from itertools import groupby
+
 from neurodecode.report.artifacts import ALL
 from neurodecode.report.intervals import axis_for, axis_ticks, interval_plot, symmetric_axis
 from neurodecode.report.words import (
@@ -11,6 +13,15 @@ from neurodecode.report.words import (
     p_value,
     signed,
 )
+
+KINDS = {  # of conditions, in the order of columns
+    "model": "decoder",
+    "baseline": "baselines",
+    "control": "controls",
+    "reference": "references",
+    "ceiling": "ceiling",
+}
+CORRECTED = {"p_max": "p, max-T", "q": "q, FDR"}  # columns of corrected p-values, and their heads
 
 
 def score_table(metrics, subject, colours):
@@ -28,11 +39,13 @@ def score_table(metrics, subject, colours):
     Returns
     -------
     table : dict
-        conditions [{name, label, colour}]; groups [{title, ticks, rows}], each row with label,
-        plot, chance, n and one cell {value, interval, p} per condition.
+        conditions [{name, label, colour}], those of a kind together; spans [(kind, how many)];
+        groups [{title, ticks, rows}], each row with label, plot, chance, ceiling, n and one cell
+        {value, interval, p} per condition.
     """
     mine = metrics[metrics["subject"] == subject]
-    names = list(mine["condition"].unique())
+    kinds = dict(zip(mine["condition"], mine["kind"], strict=True))
+    names = sorted(kinds, key=lambda name: _kind_place(kinds[name]))
     groups = []
     for family, rows in mine.groupby(mine["metric"].map(lambda m: metric_words(m)[1]), sort=False):
         axis = axis_for(rows[["value", "lo", "hi", "chance"]].to_numpy().ravel())
@@ -42,7 +55,8 @@ def score_table(metrics, subject, colours):
             for _, line in same.groupby(-same["set_size"].fillna(-1))
         ]
         groups.append({"title": family, "ticks": axis_ticks(axis), "rows": lines})
-    return {"conditions": _heads(names, colours), "groups": groups}
+    spans = [(KINDS.get(k, k), sum(1 for _ in same)) for k, same in groupby(names, kinds.get)]
+    return {"conditions": _heads(names, colours), "groups": groups, "spans": spans}
 
 
 def comparison_table(compared, metrics, subject, colours):
@@ -83,22 +97,43 @@ def every_number(metrics):
     -------
     heads, rows : list of str, list of list of str
     """
-    heads = ["subject", "condition", "metric", "value", "interval", "n", "chance", "p", "ceiling"]
+    heads = ["subject", "condition", "kind", "metric", "value", "interval", "n", "chance"]
+    heads += ["ceiling", "p"]
+    corrected = [column for column in CORRECTED if column in metrics]
+    levels = ceilings(metrics)
     rows = [
         [
             r.subject,
             condition_label(r.condition),
+            r.kind,
             metric_label(r.metric, r.set_size),
             number(r.value, 3),
             interval(r.lo, r.hi, 3),
             number(r.n),
             number(r.chance, 3),
+            number(levels.get(_which(r), r.ceiling), 3),
             p_value(r.p),
-            number(r.ceiling, 3),
+            *(p_value(getattr(r, column)) for column in corrected),
         ]
         for r in metrics.itertuples()
     ]
-    return heads, rows
+    return heads + [CORRECTED[column] for column in corrected], rows
+
+
+def ceilings(metrics):
+    """The score of the condition that is a ceiling, by (subject, metric, set size)."""
+    rows = metrics[metrics["kind"] == "ceiling"]
+    return {_which(r): float(r.value) for r in rows.itertuples()}
+
+
+def as_csv(table):
+    """A table as the text of a CSV file: full precision, missing values empty."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _which(row):
+    size = row.set_size
+    return row.subject, row.metric, -1 if size is None or not size == size else size
 
 
 def plain_table(table, names=None):
@@ -123,6 +158,10 @@ def panes(metrics):
     return pooled + single
 
 
+def _kind_place(kind):
+    return list(KINDS).index(kind) if kind in KINDS else len(KINDS)
+
+
 def _heads(names, colours, word=""):
     return [{"name": n, "label": word + condition_label(n), "colour": colours[n]} for n in names]
 
@@ -140,16 +179,31 @@ def _score_line(rows, names, colours, axis):
         "lower": first["better"] == "lower",
         "plot": interval_plot(marks, axis, chance=first["chance"], what=label),
         "chance": number(first["chance"], 3 if 0 < first["chance"] < 0.1 else 2),
+        "ceiling": number(_ceiling(rows), 2),
         "n": number(rows["n"].max()),
         "cells": cells,
     }
 
 
+def _ceiling(rows):
+    """What could be reached: the score of the condition that is a ceiling, else the column's."""
+    found = rows.loc[rows["kind"] == "ceiling", "value"]
+    return float(found.iloc[0]) if len(found) else rows["ceiling"].max()
+
+
 def _score_cell(row):
     if row is None:
         return {"value": "–", "interval": "", "p": ""}
-    p = "" if row.p != row.p else p_value(row.p)
+    p = _p_words(row)
     return {"value": number(row.value, 2), "interval": interval(row.lo, row.hi), "p": p}
+
+
+def _p_words(row):
+    """The p-value corrected over the subject's family where there is one, else the single one."""
+    corrected = getattr(row, "p_max", float("nan"))
+    if corrected == corrected:
+        return f"{p_value(corrected)} max"
+    return "" if row.p != row.p else p_value(row.p)
 
 
 def _comparison_line(metric, rows, names, colours, axis, set_size):

@@ -3,9 +3,8 @@
 import numpy as np
 
 from neurodecode.report.artifacts import ALL, array, document, table
-from neurodecode.report.figures import FAINT, INK, STYLE, as_png, as_svg
+from neurodecode.report.figures import FAINT, INK, STYLE
 from neurodecode.report.page import render
-from neurodecode.report.pictures import svg_uri
 from neurodecode.report.words import COLOURS, interval, number, p_value
 
 
@@ -27,6 +26,7 @@ def time_course(study):
         heads=heads,
         rows=rows,
         clusters=_cluster_table(clusters),
+        files=[study.table("time_course", curve), study.table("clusters", clusters)],
         significant_p=number(told["significant_p"]),
         window_ms=number(1000 * told["window_s"], 0),
         step_ms=number(1000 * told["step_s"], 0),
@@ -169,8 +169,7 @@ def _tab(study, name, told, curve, clusters):
 
 
 def _kept(study, name, title, figure):
-    study.figures[f"{name}.png"] = as_png(figure)
-    return {"svg": svg_uri(as_svg(figure)), "title": title, "alt": f"{title}: {name}"}
+    return study.figure(name, figure) | {"title": title, "alt": f"{title}: {name}"}
 
 
 def _people(clusters):

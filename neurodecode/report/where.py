@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from neurodecode.report import cortex
 from neurodecode.report.artifacts import array, document, file, subjects, table, tensors
 from neurodecode.report.brain_map import brain_map
-from neurodecode.report.figures import as_png
-from neurodecode.report.page import render
-from neurodecode.report.pictures import png_uri
+from neurodecode.report.page import TEMPLATES, render
 from neurodecode.report.surface_map import is_drawable, surface_map
+from neurodecode.report.tables import plain_table
 from neurodecode.report.topography import topography
 
 SCALE = (
@@ -27,6 +27,17 @@ HEADS = (
     "course is the covariance of each standardised sensor with what the decoder says there; the "
     "norm of ridge weights, of those channels, is taken over all times and targets."
 )
+NO_CORTEX = "The volumes are in no MNI space, as far as is known: no cortex is drawn."
+BARE = "Grey: vertices without a value."
+PROJECTED = (
+    "Values of voxels in MNI space, taken between the white and the pial surface by the nearest "
+    "voxel. Grey: no value."
+)
+REGIONS = (
+    "Regions of interest: the share of the squared ridge weights that lies in them, beside the "
+    "share of channels. Weights say what the linear decoder uses, not what a region encodes."
+)
+NORM = "ridge weight norm"
 NO_MESH = "Nothing is drawn: the mesh of the surface space {} is not at hand."
 
 
@@ -40,14 +51,83 @@ def brain(study):
     for draw, text, layout in kinds:
         maps = [one for subject in named for one in draw(study, subject)]
         if maps:
-            parts.append(
-                render("figure.html.j2", figures=maps, text=f"{text} {SCALE}", layout=layout)
-            )
+            flat = f" {NO_CORTEX}" if draw is _slices and not study.space.startswith("MNI") else ""
+            text = f"{text} {SCALE}{flat}"
+            parts.append(render("figure.html.j2", figures=maps, text=text, layout=layout))
     missing = {about["space"] or "unnamed" for about, where in _surfaces(study) if where is None}
     if missing:
         text = NO_MESH.format(", ".join(sorted(missing)))
         parts.append(render("figure.html.j2", figures=[], text=text, layout="figures"))
+    parts += [part for part in (_turned(study, named), _regions(study, named)) if part]
     return Markup("").join(parts) or None
+
+
+def _turned(study, named):
+    """The cortex to turn: of vertices of fsaverage5, and of volumes in MNI space."""
+    maps, volumes = [], False
+    for subject in named:
+        place = _on_cortex(study, subject)
+        if place is not None:
+            volumes |= place is _volume
+            found = _per_channel(study, subject)
+            maps += [(f"{subject}: {w}", cmap, place(study, subject, v)) for w, cmap, v in found]
+    if not maps:
+        return None
+    script = (TEMPLATES / "cortex.js").read_text(encoding="utf-8")
+    titles = [title for title, *_ in maps]
+    about = {"data": cortex.packed(maps), "script": script, "titles": titles}
+    return render("cortex.html.j2", text=PROJECTED if volumes else BARE, **about)
+
+
+def _on_cortex(study, subject):
+    """How a subject's values come onto fsaverage5; None: they cannot."""
+    about, where = _surface(study, subject) or (None, None)
+    if where is not None and about["space"] == cortex.MESH:
+        return _vertices
+    mask = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
+    return _volume if mask is not None and study.space.startswith("MNI") else None
+
+
+def _vertices(study, subject, values):
+    _, where = _surface(study, subject)
+    return cortex.of_vertices(where, values)
+
+
+def _volume(study, subject, values):
+    import nibabel
+
+    path = file(study.inputs, "preprocess", "space/mask.nii.gz", subject)
+    return cortex.of_volume(nibabel.load(path), values)
+
+
+def _regions(study, named):
+    """What each region gives: its share of the ridge weights, and of the channels."""
+    import pandas as pd
+
+    lines = []
+    for subject in named:
+        rois = table(study.inputs, "preprocess", "space/rois.tsv", subject)
+        weights = {word: v for word, _, v in _weights(study, subject, "")}.get(NORM)
+        if rois is None or not len(rois) or weights is None:
+            continue
+        reliability = {word: v for word, _, v in _reliability(study, subject, "")}
+        energy = np.nan_to_num(weights) ** 2
+        for roi, channels in rois.groupby("roi", sort=False)["channel"]:
+            channels = channels.to_numpy(int)
+            lines.append({
+                "subject": subject,
+                "region": roi,
+                "channels": len(channels),
+                "repeat correlation": float(reliability["repeat correlation"][channels].mean()),
+                "share of channels": len(channels) / len(energy),
+                "share of ridge weights": float(energy[channels].sum() / energy.sum()),
+            })  # fmt: skip
+    if not lines:
+        return None
+    frame = pd.DataFrame(lines)
+    heads, rows = plain_table(frame)
+    files = [study.table("regions", frame)]
+    return render("table.html.j2", heads=heads, rows=rows, text=REGIONS, files=files)
 
 
 def _slices(study, subject):
@@ -87,11 +167,10 @@ def _heads(study, subject):
 
 
 def _map(study, subject, word, figure, kind):
-    """Remember a map's PNG for the folder, return it for the page too."""
+    """Remember a map for the folder; the page shows its PNG, which is the smaller."""
     title = f"{subject}: {word}"
-    name = f"{kind}_{subject}_{word.replace(' ', '_')}.png"
-    study.figures[name] = png = as_png(figure)
-    return {"svg": png_uri(png), "alt": f"{kind} map, {title}", "title": title}
+    kept = study.figure(f"{kind}_{subject}_{word.replace(' ', '_')}", figure, raster=True)
+    return kept | {"alt": f"{kind} map, {title}", "title": title}
 
 
 def _surfaces(study):
@@ -128,7 +207,7 @@ def _weights(study, subject, cmap):
         selected, weights = found
         norm = np.full(len(channels[f"{subject}/reliability"]), np.nan)
         norm[selected] = np.linalg.norm(weights, axis=1)
-        yield "ridge weight norm", cmap, norm
+        yield NORM, cmap, norm
 
 
 def _pattern(study, subject, cmap):

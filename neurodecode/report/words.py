@@ -101,6 +101,8 @@ _METRICS = (
     ),
 )
 
+COMPAT = "As published: ties count as lost. To compare with papers only."
+
 _SIZED = {"retrieval", "rank"}  # families whose scores mean little without the size of the set
 
 CONDITIONS = {  # what predict and reconstruct may not describe themselves
@@ -109,6 +111,11 @@ CONDITIONS = {  # what predict and reconstruct may not describe themselves
     "shuffled": "shuffled brain",
     "prior_only": "prior only",
     "true_features": "true features",
+    "shuffled_within": "shuffled within category",
+    "mean_brain": "mean brain",
+    "matched_noise": "matched noise",
+    "nuisance_only": "nuisance only",
+    "category_oracle": "category oracle",
     "svm": "linear SVM",
     "lda": "shrinkage LDA",
     "logistic": "logistic regression",
@@ -118,6 +125,7 @@ WITHOUT = {  # how a condition is named inside a sentence
     "shuffled": "shuffled brain",
     "prior_only": "prior only (no brain)",
     "nuisance": "nuisance (no brain)",
+    "nuisance_only": "nuisance only (no brain)",
 }
 
 COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too
@@ -126,8 +134,14 @@ COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too
     "true_features": "#067a5b",
     "shuffled": "#6b7280",
     "prior_only": "#9b6a9b",
+    "category_oracle": "#8a6d00",
 }
 _SPARE = ("#7a5c00", "#3f7f93", "#a33f5f", "#5a6b2f", "#50508c")
+
+
+def is_compat(name):
+    """Whether a metric is the form that others published, kept beside the one that is meant."""
+    return re.search(r"(^|_)compat($|_)", name) is not None
 
 
 def metric_words(name):
@@ -137,6 +151,9 @@ def metric_words(name):
     -------
     label, family, meaning : str
     """
+    if is_compat(name):
+        label, family, meaning = metric_words(re.sub(r"(^|_)compat(?=$|_)", "", name).strip("_"))
+        return f"{label} (compat)", family, f"{meaning} {COMPAT}".strip()
     for pattern, label, family, meaning in _METRICS:
         found = re.fullmatch(pattern, name)
         if found:

@@ -16,6 +16,7 @@ class ReportConfig:
     rank_metric: str | None = None
     n_gallery: Count = 20
     seed: Seed = 0
+    share: bool = False
     root: str = field(default="", metadata={"keyed": False})
 
 
@@ -24,15 +25,16 @@ SIMULATED = "?simulate:bids/dataset_description.json"
 READS = (
     "index",
     SIMULATED,
-    "?embed:*.json",
-    "?split:split.json",
+    "?embed",
+    "?split:*.json",
     "?preprocess:qc.json",
     "?align",
     "?train",
-    "?predict:rows.tsv",
+    "?predict",
     "?reconstruct",
     "?crossvalidate",
     "?evaluate",
+    "?audit",
     "?timecourse",
 )
 
@@ -52,21 +54,30 @@ def _pictures(folder):
 
 @stage("report", config=ReportConfig, inputs=READS, external=example_pictures)
 def run(config, inputs, out):
-    """Draw report.html, its figures and score_card.json."""
+    """Draw report.html, its figures and tables, and score_card.json."""
     from neurodecode.report.headline import headline
     from neurodecode.report.page import Study, page
     from neurodecode.report.score_card import score_card
     from neurodecode.report.sections import sections
+    from neurodecode.report.share import Shared, withheld
+    from neurodecode.report.verdict import verdict as reached
 
     facts = _facts(inputs)
     title = config.title or facts.get("title") or _recipe(inputs).get("name") or "study"
+    hidden = withheld(facts) if config.share else ""
+    whole, inputs = inputs, Shared(inputs) if config.share else inputs
     study = Study(
         inputs=inputs,
         title=title,
         facts=facts,
-        read_picture=lambda path: _picture(config, inputs, path),
+        read_picture=lambda path: None if hidden else _picture(config, whole, path),
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
-        example=lambda category: _example(config, category, facts),
+        retrieved=lambda subject: _retrieved(inputs, subject),
+        recovery=lambda: _recovery(inputs),
+        example=lambda category: None if hidden else _example(config, category, facts),
+        space=str((_recipe(inputs).get("bold_entities") or {}).get("space", "")),
+        shared=config.share,
+        hidden=hidden,
         headline_metric=config.headline_metric or "",
         rank_metric=config.rank_metric or "",
         n_gallery=config.n_gallery,
@@ -76,8 +87,13 @@ def run(config, inputs, out):
     html = page(study, sections(), verdict)
     out.path("report.html").write_text(html, encoding="utf-8")
     out.save_json("score_card.json", score_card(inputs, title) | {"headline": verdict})
-    for name, png in study.figures.items():
-        out.path(f"figures/{name}").write_bytes(png)
+    for name, file in study.figures.items():
+        out.path(f"figures/{name}").write_bytes(file)
+    for name, text in study.tables.items():
+        out.path(f"tables/{name}").write_text(text, encoding="utf-8")
+    level = reached(inputs)
+    if level:
+        out.log(f"level reached: {level['level']}. {level['meaning']}")
     if verdict:
         out.log(verdict["sentence"])
 
@@ -111,6 +127,81 @@ def _example(config, category, facts):
     folders = [Path(config.root).expanduser() / "stimuli" / name for name in names]
     files = [found[0] for found in map(_pictures, folders) if found]
     return read_picture(files[0]) if files else None
+
+
+def _retrieved(inputs, subject, n_nearest=5):
+    """Of each test row, the rank of its own picture among the test pictures, and the nearest.
+
+    Returns
+    -------
+    found : dict or None
+        Row id -> {rank (1 is best, ties count half), of, nearest (stimulus ids)}.
+    """
+    import numpy as np
+
+    from neurodecode.metrics.score import cosine, count_rivals
+    from neurodecode.report.artifacts import array, table
+
+    predicted = array(inputs, "predict", "model/pooled.npy", subject)
+    embedded = array(inputs, "embed", "pooled.npy")
+    if predicted is None or embedded is None:
+        return None
+    place = {s: i for i, s in enumerate(table(inputs, "embed", "stimuli.tsv")["stimulus_id"])}
+    rows = table(inputs, "predict", "rows.tsv", subject)
+    candidates = list(dict.fromkeys(rows["stimulus_id"]))
+    similarity = cosine(embedded[[place[s] for s in candidates]], predicted)
+    above, tied = count_rivals(similarity, axis=0)
+    own = {s: i for i, s in enumerate(candidates)}
+    found = {}
+    for j, (row, stimulus) in enumerate(zip(rows["row_id"], rows["stimulus_id"], strict=True)):
+        nearest = np.argsort(-similarity[:, j], kind="stable")[:n_nearest]
+        at = own[stimulus], j
+        rank = 1 + float(above[at]) + float(tied[at]) / 2
+        nearest = [candidates[i] for i in nearest]
+        found[row] = {"rank": rank, "of": len(candidates), "nearest": nearest}
+    return found
+
+
+def _recovery(inputs, n_components=64):
+    """How well each dimension of the target embedding is predicted, over test rows.
+
+    Dimensions are the principal components of the embeddings of all pictures that are in no test
+    row, from the one along which they vary most; the score is Pearson's correlation.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from neurodecode.report.artifacts import array, table
+
+    embedded = array(inputs, "embed", "pooled.npy")
+    if embedded is None or not inputs.has("predict"):
+        return None
+    place = {s: i for i, s in enumerate(table(inputs, "embed", "stimuli.tsv")["stimulus_id"])}
+    listed = {s: table(inputs, "predict", "rows.tsv", s) for s in inputs.members("predict")}
+    shown = {place[i] for rows in listed.values() for i in rows["stimulus_id"]}
+    others = np.asarray(embedded, float)[[i for i in range(len(embedded)) if i not in shown]]
+    if len(others) < 2:
+        return None
+    axes = np.linalg.svd(others - others.mean(axis=0), full_matrices=False)[2][:n_components]
+    lines = []
+    for subject, rows in listed.items():
+        truth = np.asarray(embedded, float)[[place[s] for s in rows["stimulus_id"]]] @ axes.T
+        for name in ("model", "ridge"):
+            predicted = array(inputs, "predict", f"{name}/pooled.npy", subject)
+            if predicted is not None:
+                r = _correlations(truth, np.asarray(predicted, float) @ axes.T)
+                about = {"subject": subject, "condition": name, "n": len(rows)}
+                lines += [about | {"component": k + 1, "r": v} for k, v in enumerate(r)]
+    return pd.DataFrame(lines) if lines else None
+
+
+def _correlations(a, b):
+    """Pearson's correlation of each column; NaN where one is constant."""
+    import numpy as np
+
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    norm = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
+    return np.where(norm > 0, (a * b).sum(axis=0) / np.where(norm > 0, norm, 1), np.nan)
 
 
 def _ridge_weights(inputs, subject):

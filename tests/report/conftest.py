@@ -22,6 +22,18 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def audited(tmp_path_factory):
+    """``artifacts, records`` of a study that was audited, with every control and a leak."""
+    return fabricate(tmp_path_factory.mktemp("audited"), audited=True)
+
+
+@pytest.fixture(scope="session")
+def audited_report(audited, tmp_path_factory):
+    """The folder of its report."""
+    return draw(tmp_path_factory.mktemp("audited_report") / "out", *audited)
+
+
+@pytest.fixture(scope="session")
 def view(study):
     """What the stage sees of it."""
     return View(run, study[0], None, study[1], {"preprocess": ("responses.npy",)})

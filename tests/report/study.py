@@ -34,19 +34,32 @@ METRICS = [  # metric, space, set size, chance, best
     ("attribute_mean", "picture", None, 0.29, 0.75),
     *[(f"attribute_{name}", "picture", None, 0.3, 0.8) for name in ATTRIBUTES],
 ]
+COMPAT = [("two_way_embedding_compat", "embedding", None, 0.5, 0.97)]
+MORE_CONDITIONS = [  # what an audited study has besides: controls by kind, a reference
+    ("shuffled_within", "control", True, "Responses to others of its category.", 0.3),
+    ("mean_brain", "control", True, "The mean training response.", 0.0),
+    ("matched_noise", "control", True, "Noise of the responses' mean and covariance.", 0.0),
+    ("nuisance_only", "control", False, "Ridge from motion and trial order.", 0.03),
+    ("category_oracle", "reference", False, "The mean embedding of the true category.", 0.4),
+]
+WITHOUT_PICTURES = ("nuisance_only", "category_oracle")
+SKILL |= {name: skill for name, *_, skill in MORE_CONDITIONS}
 COMPARED = ("brain_to_image_top1", "median_rank", "attribute_mean", "pixcorr")
 
 
 class Maker:
     """Writes artifacts below a folder as the stages would."""
 
-    def __init__(self, root, seed=0):
-        self.root, self.rng, self.artifacts, self.records = (
-            root,
-            np.random.default_rng(seed),
-            {},
-            {},
-        )
+    def __init__(self, root, seed=0, audited=False):
+        self.root, self.rng = root, np.random.default_rng(seed)
+        self.artifacts, self.records, self.conditions = {}, {}, list(CONDITIONS)
+        if audited:
+            keys = ("name", "kind", "brain", "about")
+            more = [dict(zip(keys, c[:4], strict=True)) for c in MORE_CONDITIONS]
+            self.conditions[4:4] = more
+
+    def row_ids(self, subject, stimuli):
+        return [f"{subject}_{s}" for s in stimuli]
 
     def folder(self, stage, each=None):
         path = self.root / stage / (each or "whole")
@@ -76,20 +89,28 @@ class Maker:
         self.records[stage, each] = record
 
 
-def fabricate(root, n_subjects=2, n_test=24, n_gallery=6, n_samples=4):
-    """Write a study; return ``artifacts, records`` as a View takes them."""
+def fabricate(
+    root, n_subjects=2, n_test=24, n_gallery=6, n_samples=4, audited=False, pictures=None
+):
+    """Write a study; return ``artifacts, records`` as a View takes them.
+
+    `audited` adds the artifacts of the stage audit, all controls, and a leak that was allowed;
+    `pictures` (n_test, h, w, 3) stand in for rendered scenes.
+    """
     from neurodecode.world.scenes import captions, render, sample_scenes
 
-    make = Maker(root)
+    make = Maker(root, audited=audited)
     subjects = [f"sub-{i + 1:02d}" for i in range(n_subjects)]
     scenes = sample_scenes(n_test, make.rng)
-    pictures = render(scenes)
+    pictures = render(scenes) if pictures is None else pictures
     stimuli = pd.DataFrame({"stimulus_id": [f"scene{i:04d}" for i in range(n_test)]})
     stimuli["path"] = [f"stimuli/{s}.png" for s in stimuli["stimulus_id"]]
     stimuli["caption"] = captions(scenes)
+    stimuli["shape"] = [("ring", "star", "disc")[i % 3] for i in range(n_test)]
     _simulate(make, stimuli, pictures)
     _index(make, stimuli, subjects)
-    _split(make)
+    _embed(make, stimuli)
+    _split(make, audited)
     for i, subject in enumerate(subjects):
         _preprocess(make, subject, (8 + i, 9, 5))
     _align(make, subjects)
@@ -97,7 +118,9 @@ def fabricate(root, n_subjects=2, n_test=24, n_gallery=6, n_samples=4):
     for subject in subjects:
         _predict(make, subject, stimuli, pictures, n_samples, n_gallery)
         _reconstruct(make, subject, stimuli, pictures, n_samples, n_gallery)
-    _evaluate(make, subjects, n_test)
+    _evaluate(make, subjects, n_test, audited)
+    if audited:
+        fabricate_audit(make, subjects, stimuli)
     return make.artifacts, make.records
 
 
@@ -120,7 +143,17 @@ def _index(make, stimuli, subjects):
     make.done("index", path, {"recipe": {"name": "world", "facts": ""}})
 
 
-def _split(make):
+def _embed(make, stimuli):
+    out, path = make.folder("embed")
+    ids = [*stimuli["stimulus_id"], *(f"train{i:04d}" for i in range(60))]
+    pooled = make.rng.normal(size=(len(ids), 32)).astype(np.float32)
+    out.save_table("stimuli.tsv", pd.DataFrame({"stimulus_id": ids}))
+    out.save_array("pooled.npy", pooled / np.linalg.norm(pooled, axis=1, keepdims=True))
+    target = {"_target_": "neurodecode.contrastive.targets.OpenClipTarget", "model": "/nets/clip"}
+    make.done("embed", path, {"target": target})
+
+
+def _split(make, leaky=False):
     out, path = make.folder("split")
     rule = {"_target_": "neurodecode.rigour.splits.StimulusSplit", "val_fraction": 0.1}
     counts = {
@@ -133,6 +166,12 @@ def _split(make):
     out.save_json(
         "split.json", {"hash": "a1b2c3d4" * 8, "rule": rule, "counts": counts, "shared": shared}
     )
+    pair = ["scene0001", "scene0099"]
+    finding = {"kind": "near-duplicates", "n": 1, "sides": ["train", "test"], "examples": [pair]}
+    finding["words"] = "1 test picture is a near-duplicate of a training picture"
+    leaks = {"checked": {"pairs of pictures": 2400}, "findings": [finding] if leaky else []}
+    leaks["allowed"] = ["near-duplicates"] if leaky else []
+    out.save_json("leaks.json", leaks)
     make.done("split", path, {"rule": rule, "seed": 0})
 
 
@@ -229,13 +268,14 @@ def _train(make, subjects):
 def _predict(make, subject, stimuli, pictures, n_samples, n_gallery):
     out, path = make.folder("predict", subject)
     ids = stimuli["stimulus_id"]
-    rows = pd.DataFrame(
-        {"row_id": [f"{subject}_{s}" for s in ids], "stimulus_id": ids, "n_repeats": 3}
-    )
+    rows = pd.DataFrame({"row_id": make.row_ids(subject, ids), "stimulus_id": ids, "n_repeats": 3})
     out.save_table("rows.tsv", rows)
-    out.save_json("conditions.json", CONDITIONS)
-    small = pictures.reshape(len(pictures), 16, 4, 16, 4, 3).mean(axis=(2, 4)) / 255
-    for condition in CONDITIONS:
+    out.save_json("conditions.json", make.conditions)
+    n, edge = len(pictures), pictures.shape[1] // 16
+    small = pictures.reshape(n, 16, edge, 16, edge, 3).mean(axis=(2, 4)) / 255
+    pooled = np.load(make.root / "embed" / "whole" / "pooled.npy")[: len(pictures)]
+    out.save_array("model/pooled.npy", pooled + make.rng.normal(0, 0.3, pooled.shape))
+    for condition in make.conditions:
         out.save_array(f"{condition['name']}/blurry.npy", small.astype(np.float32))
     make.done("predict", path, {"average_repeats": True, "seed": 0}, subject, opened=True)
 
@@ -243,7 +283,8 @@ def _predict(make, subject, stimuli, pictures, n_samples, n_gallery):
 def _reconstruct(make, subject, stimuli, pictures, n_samples, n_gallery):
     out, path = make.folder("reconstruct", subject)
     n = len(pictures)
-    for condition, skill in SKILL.items():
+    drawn = [c["name"] for c in make.conditions if c["name"] not in WITHOUT_PICTURES]
+    for condition, skill in ((name, SKILL[name]) for name in drawn):
         many = condition == "model"
         order = [
             i
@@ -252,12 +293,12 @@ def _reconstruct(make, subject, stimuli, pictures, n_samples, n_gallery):
         ]
         right = make.rng.random(len(order)) < skill
         shown = np.where(right, order, make.rng.integers(0, n, len(order)))
-        noise = make.rng.normal(0, 12, (len(order), 64, 64, 3))
+        noise = make.rng.normal(0, 12, (len(order), 1, 1, 3))
         out.save_array(
             f"{condition}/pictures.npy", np.clip(pictures[shown] + noise, 0, 255).astype(np.uint8)
         )
         samples = pd.DataFrame(
-            {"row_id": [f"{subject}_{stimuli['stimulus_id'][i]}" for i in order]}
+            {"row_id": make.row_ids(subject, stimuli["stimulus_id"].iloc[order])}
         )
         samples["sample"] = samples.groupby("row_id").cumcount()
         samples["chosen"] = (
@@ -270,16 +311,24 @@ def _reconstruct(make, subject, stimuli, pictures, n_samples, n_gallery):
     make.done("reconstruct", path, {"n_samples": n_samples, "seed": 0}, subject)
 
 
-def _evaluate(make, subjects, n_test):
+def _evaluate(make, subjects, n_test, audited=False):
     out, path = make.folder("evaluate")
     rows = [
         _score(make, subject, condition, *metric, n_test)
         for subject in [*subjects, "all"]
-        for condition in CONDITIONS
-        for metric in METRICS
+        for condition in make.conditions
+        for metric in METRICS + (COMPAT if audited else [])
         if not (condition["name"] == "true_features" and metric[1] == "embedding")
+        if not (condition["name"] in WITHOUT_PICTURES and metric[1] == "picture")
     ]
-    out.save_table("metrics.tsv", pd.DataFrame(rows).astype({"set_size": "Int64"}))
+    metrics = pd.DataFrame(rows).astype({"set_size": "Int64"})
+    if audited:
+        judged = metrics["kind"].isin(["model", "baseline"])
+        metrics["p_max"] = (metrics["p"] * 4).where(judged)
+        metrics["q"] = (metrics["p"] * 1.5).where(judged)
+        missing = [("clip_two_way", "weights missing: name metric.clip.path")]
+        out.save_table("not_computed.tsv", pd.DataFrame(missing, columns=["metric", "reason"]))
+    out.save_table("metrics.tsv", metrics)
     out.save_table("comparisons.tsv", pd.DataFrame(_comparisons(subjects, n_test)))
     trials = [
         {
@@ -345,6 +394,121 @@ def _comparisons(subjects, n):
                     }
                 )
     return rows
+
+
+def fabricate_audit(make, subjects, stimuli, level="within-category"):
+    """Write the artifact of the stage audit, for the test rows of every subject."""
+    out, path = make.folder("audit")
+    out.save_json("verdict.json", _verdict(subjects, len(stimuli), level))
+    ids, names = list(stimuli["stimulus_id"]), [*subjects, "all"]
+    row_ids = {s: make.row_ids(s, ids) for s in subjects}
+    out.save_table("attributable.tsv", _attributable(make, names, len(ids)))
+    n_dims = (1, 2, 4, 8, 16, 32, 64)
+    curves = [
+        (s, decoder, "two_way_embedding", d, v, v - 0.04, v + 0.04, len(ids), 0.5)
+        for s in names
+        for decoder, best in (("model", 0.95), ("ridge", 0.93))
+        for d in n_dims
+        for v in [0.5 + (best - 0.5) * min(1, np.log2(d + 1) / np.log2(13))]
+    ]
+    columns = "subject decoder metric n_dims value lo hi n chance".split()
+    out.save_table("bottleneck.tsv", pd.DataFrame(curves, columns=columns))
+    knees = {d: {"knee": 12.1, "lo": 9.4, "hi": 15.2, "full": 0.95} for d in ("model", "ridge")}
+    out.save_json("bottleneck.json", {s: knees for s in names})
+    ranks = [(s, c, 1100, 512, 60.2, 21.5, 0.31, 0.02, c == "ridge")
+             for s in subjects for c in ("model", "ridge")]  # fmt: skip
+    columns = "subject condition n_train dim rank_truth rank_predicted out_of_span_truth"
+    columns = [*columns.split(), "out_of_span_predicted", "collapsed"]
+    out.save_table("collapse.tsv", pd.DataFrame(ranks, columns=columns))
+    ceilings = [(s, roi, kind, 3, "ratio of sums", 0.42, 0.36, 0.49, len(ids))
+                for s in subjects for roi in ("all", "early", "high")
+                for kind in ("response", "decoding")]  # fmt: skip
+    columns = "subject roi kind n_repeats estimator value lo hi n".split()
+    out.save_table("ceilings.tsv", pd.DataFrame(ceilings, columns=columns))
+    sets = [(s, q, 100, len(ids), len(ids), q + 0.01, q - 0.03, q + 0.05, 1 / (1.02 - q))
+            for s in names for q in (0.5, 0.8, 0.9, 0.95)]  # fmt: skip
+    columns = "subject level n_cal n n_candidates coverage lo hi mean_size".split()
+    out.save_table("conformal.tsv", pd.DataFrame(sets, columns=columns))
+    rows = pd.concat(_audited_rows(make, s, row_ids[s], stimuli) for s in subjects)
+    out.save_table("rows.parquet", rows)
+    make.done("audit", path, {"alpha": 0.05, "level": 0.9, "seed": 0}, opened=True)
+
+
+def _verdict(subjects, n, level):
+    tests = [
+        {"name": "above chance", "value": 0.98, "lo": 0.95, "hi": 1.0, "p": 0.0005},
+        {"name": "beyond low-level features", "value": 0.71, "lo": 0.64, "hi": 0.78, "p": 0.0005},
+        {"name": "within category", "value": 0.83, "lo": 0.77, "hi": 0.9, "p": 0.0005},
+    ]
+    tests = [t | {"n": n, "chance": 0.5} for t in tests]
+    reasons = ["It tells pictures of one category apart: .83 [.77, .90], chance .50, p < .001."]
+    one = {"level": level, "reasons": reasons, "tests": tests}
+    lower = one | {"level": "category", "reasons": ["No picture of a category is told apart."]}
+    levels = {s: one if i == 0 else lower for i, s in enumerate(subjects)}
+    return {"category": "shape", "subjects": levels | {"all": one}}
+
+
+def _attributable(make, names, n):
+    rows = [
+        (s, m, space, size, v, v - 0.05, v + 0.05, n, 0.8, 0.1, 1.0)
+        for s in names
+        for m, space, size, v in (
+            ("two_way_embedding", "embedding", None, 0.81),
+            ("pixcorr", "picture", None, 0.78),
+            ("ssim", "picture", None, np.nan),
+        )
+    ]
+    columns = "subject metric space set_size value lo hi n model prior_only ceiling".split()
+    return pd.DataFrame(rows, columns=columns).astype({"set_size": "Int64"})
+
+
+def _audited_rows(make, subject, row_ids, stimuli):
+    n = len(row_ids)
+    size = make.rng.integers(1, 9, n)
+    rows = pd.DataFrame({"row_id": row_ids, "stimulus_id": list(stimuli["stimulus_id"])})
+    rows.insert(0, "subject", subject)
+    rows["category"] = list(stimuli["shape"])
+    rows["rank"], rows["n_candidates"] = make.rng.integers(0, 9, n), n
+    rows["set_size"], rows["in_set"] = size, rows["rank"] < size
+    rows["p_prior"] = make.rng.random(n)
+    return rows.assign(abstain=rows["p_prior"] > 0.8)
+
+
+def fabricate_surface(root):
+    """Write a study of one subject whose channels are vertices of fsaverage5, in two regions."""
+    from nilearn.datasets import load_fsaverage
+
+    make = Maker(root)
+    stimuli = pd.DataFrame({"stimulus_id": [f"scene{i:04d}" for i in range(24)]})
+    _index(make, stimuli.assign(path="", caption=""), ["sub-01"])
+    _split(make)
+    parts = load_fsaverage("fsaverage5")["inflated"].parts
+    front_mm = np.concatenate([parts[name].coordinates[:, 1] for name in ("left", "right")])
+    n = len(front_mm)
+    behind = front_mm < np.quantile(front_mm, 0.4)
+    out, path = make.folder("preprocess", "sub-01")
+    out.save_json("space/surface.json", {"space": "fsaverage5"})
+    where = pd.DataFrame({"hemisphere": np.repeat(["L", "R"], n // 2)})
+    out.save_table("space/vertices.tsv", where.assign(vertex=[*range(n // 2)] * 2))
+    rois = pd.DataFrame({"channel": range(n), "roi": np.where(behind, "behind", "front")})
+    out.save_table("space/rois.tsv", rois)
+    out.save_json("qc.json", {"n_channels": n, "channels": "vertices", "n_trials": 1500})
+    make.done("preprocess", path, {"hrf": "glover"}, "sub-01")
+    out, path = make.folder("align")
+    reliability = np.exp(-(((front_mm + 100) / 60) ** 2)).astype(np.float32)
+    used = np.flatnonzero(behind)
+    channels = {"sub-01": used, "sub-01/reliability": reliability}
+    out.save_tensors("channels.safetensors", channels)
+    for name in ("maps", "scaling"):
+        out.save_tensors(f"{name}.safetensors", {})
+    out.save_json("aligner.json", IDENTITY)
+    make.done("align", path, {"aligner": IDENTITY["aligner"], "seed": 0})
+    out, path = make.folder("train")
+    weights = reliability[used, None] * np.ones((1, 4), np.float32)
+    out.save_tensors("ridge.safetensors", {"sub-01/weights": weights})
+    make.done("train", path, {"seed": 0})
+    _evaluate(make, ["sub-01"], 24)
+    return make.artifacts, make.records
 
 
 TIMES_S = np.round(np.arange(-0.2, 0.6, 0.02), 3)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from neurodecode.report.gallery import Originals, Reconstructions, extremes, subject_blocks
-from neurodecode.report.pictures import data_uri
+from neurodecode.report.pictures import SIZES, data_uri, fitting, webp
 
 
 def decoded(uri):
@@ -68,3 +68,12 @@ def test_best_median_and_worst_are_told_by_the_metric():
     assert [(w, i) for w, i, _ in picked] == [("best", "r10"), ("median", "r5"), ("worst", "r0")]
     assert extremes(values, each=1, better="lower")[0][1] == "r0"
     assert len({i for _, i, _ in extremes(values, each=5)}) == 9, "nothing is shown twice"
+
+
+def test_many_pictures_are_written_smaller_until_they_fit():
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (200, 200, 3)).astype(np.uint8) for _ in range(5)]
+    few, many = fitting(pictures, 5, 1e6), fitting(pictures, 2000, 10e6)
+    assert few == SIZES[0] and many[0] < few[0]
+    assert 2000 * np.mean([len(webp(p, *many)) for p in pictures]) * 4 / 3 <= 10e6
+    assert max(decoded(data_uri(pictures[0], many)).shape) == many[0]

@@ -91,7 +91,9 @@ def test_the_section_draws_each_subjects_cortex(tmp_path):
     made = study_of(tmp_path / "s", "fsaverage5")
     html = brain(made)
     assert "inflated cortex" in html and "standardised vertex" in html
-    assert list(made.figures) == ["brain_sub-01_repeat_correlation.png"]
+    name = "brain_sub-01_repeat_correlation"
+    assert list(made.figures) == [f"{name}.png", f"{name}.svg"]
+    assert len(made.figures[f"{name}.svg"]) < 1e6, "thousands of triangles are one picture"
 
 
 def test_the_section_says_why_nothing_is_drawn(tmp_path):

@@ -1,0 +1,61 @@
+"""What a reader is told before any number: leaks let pass, openings, what is left out."""
+
+from neurodecode.report.artifacts import document
+from neurodecode.report.score_card import openings, provenance
+
+
+def notices(study):
+    """The banners of the page, worst first.
+
+    Returns
+    -------
+    notices : list of dict
+        ``kind`` (leak | found | share), ``title`` and ``lines``.
+    """
+    return [*_leaks(study.inputs), *_share(study)]
+
+
+def opened(inputs):
+    """How often the test set was opened, as a sentence; "" where no opening is on record."""
+    counts = openings(list(provenance(inputs)))
+    if not counts:
+        return ""
+    total = sum(counts.values())
+    times = "once" if total == 1 else f"{total} times"
+    each = ", ".join(f"{stage} {n}" for stage, n in counts.items())
+    return f"The test set was opened {times}: {each} (each subject and key counts once)."
+
+
+def _leaks(inputs):
+    """Leaks that an override let pass mark the page."""
+    found = document(inputs, "split", "leaks.json") or {}
+    allowed = set(found.get("allowed") or [])
+    findings = found.get("findings") or []
+    passed = [_line(f) for f in findings if f["kind"] in allowed]
+    others = [_line(f) for f in findings if f["kind"] not in allowed]
+    unfound = sorted(allowed - {f["kind"] for f in findings})
+    lines = passed + [f"{kind}: allowed, none was found" for kind in unfound]
+    out = []
+    if lines:
+        title = "Leaks between training and test were allowed in this run."
+        out.append({"kind": "leak", "title": title, "lines": lines})
+    if others:
+        title = "The check of the split found:"
+        out.append({"kind": "found", "title": title, "lines": others})
+    return out
+
+
+def _line(finding):
+    pairs = [" and ".join(map(str, pair)) for pair in finding.get("examples", [])[:3]]
+    words = finding.get("words") or f"{finding['kind']}: {finding.get('n', '?')} found"
+    return f"{words.rstrip('.')}{': ' if pairs else ''}{'; '.join(pairs)}"
+
+
+def _share(study):
+    if not study.shared:
+        return []
+    lines = ["Subjects are numbered S1, S2 …; paths and host names are left out."]
+    if study.hidden:
+        what = "Stimuli, and pictures made from a stimulus's own features, are left out"
+        lines.append(f"{what}: {study.hidden}.")
+    return [{"kind": "share", "title": "Made to be passed on.", "lines": lines}]
