@@ -28,6 +28,7 @@ from neurodecode.rigour.results import (
 )
 from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import HANDLE, check_digests
+from neurodecode.stages.encoding import brain_of
 from neurodecode.weights import named_folders
 
 AGAINST = ("shuffled", "shuffled_within", "mean_brain", "matched_noise", "nuisance_only")
@@ -58,7 +59,7 @@ def weights(config):
     return named + [path for m in metrics if hasattr(m, "files") for path in m.files()]
 
 
-READS = ("index", "embed", "split", "preprocess:qc.json", "predict", "?reconstruct", HANDLE)
+READS = ("index", "embed", "split", "preprocess", "predict", "?reconstruct", HANDLE)
 
 
 @stage("evaluate", config=EvaluateConfig, inputs=READS, opens_test=True, external=weights)
@@ -79,9 +80,12 @@ def run(config, inputs, out):
 
     verdicts, whole = {}, {}
     for subject in out.progress(subjects, label="subjects scored"):
-        truth = _truth(config, inputs, truths[subject], eyes, subject)
+        truth, own_eyes = _truth(config, inputs, truths[subject], eyes, subject), eyes
+        if "pictures" in truth and any(m.needs == "brain" for m in metrics):
+            truth["brain"], brain = brain_of(inputs, subject, truths[subject])
+            own_eyes = eyes | {"brain": brain}
         for name in kinds:
-            predicted = _predicted(inputs, subject, name, tables, eyes)
+            predicted = _predicted(inputs, subject, name, tables, own_eyes)
             own = panels[subject].rows.own
             scores = score_all(metrics, truth, predicted, own, not_computed)
             verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
@@ -210,6 +214,8 @@ def _truth(config, inputs, stimulus_ids, eyes, subject):
         truth["pictures"] = _true_pictures(config, inputs, stimuli, subject)
     if "layers" in eyes:
         truth["layers"] = eyes["layers"](truth["pictures"])
+    if stimuli["caption"].ne("").all():
+        truth["captions"] = stimuli["caption"].tolist()
     attributes = stimuli.drop(columns=[c for c in COLUMNS if c in stimuli])
     if "attributes" in eyes and len(attributes.columns):
         truth["attributes"] = attributes.astype(str)
@@ -229,6 +235,9 @@ def _true_pictures(config, inputs, stimuli, subject):
 def _predicted(inputs, subject, condition, tables, eyes):
     """Everything that a condition predicts for a subject's rows: ``{need: material}``."""
     predicted = {"pooled": inputs.array("predict", f"{condition}/pooled.npy", subject)}
+    if "captions.tsv" in inputs.files("predict", subject):
+        said = inputs.table("predict", "captions.tsv", subject)
+        predicted["captions"] = said["caption"][said["condition"] == condition].tolist()
     if not inputs.has("reconstruct"):
         return predicted
     if f"{condition}/pictures.npy" not in inputs.files("reconstruct", subject):

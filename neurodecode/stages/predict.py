@@ -82,7 +82,7 @@ class PredictConfig:
 @stage(
     "predict",
     config=PredictConfig,
-    inputs=("embed", "split", "preprocess", "align", "train"),
+    inputs=("index:stimuli.tsv", "embed", "split", "preprocess", "align", "train"),
     each="subject",
     opens_test=True,
 )
@@ -137,6 +137,8 @@ def run(config, inputs, out):
 
     for name, *_ in CONDITIONS:
         save(out, name, said[name])
+    if "text.npy" in inputs.files("embed"):
+        out.save_table("captions.tsv", captions(inputs, rows["row_id"], said))
     out.save_table("rows.tsv", rows)
     keys = ("name", "kind", "brain", "about")
     out.save_json("conditions.json", [dict(zip(keys, c, strict=True)) for c in CONDITIONS])
@@ -312,6 +314,29 @@ def first_samples_of(said, other, row_id):
     if "tokens" in said:
         moved["tokens"] = said["tokens"][first[other]]
     return moved | {"samples": sample_table(row_id, 1)}
+
+
+def captions(inputs, row_id, said):
+    """Say each condition's embedding in words: the caption of the training stimulus nearest to it.
+
+    The bank is of training stimuli alone; a picture's own caption is not in it.
+    """
+    import pandas as pd
+
+    split = inputs.table("split", "split.tsv")
+    trained_on = set(split["stimulus_id"][split["split"] == "train"])
+    stimuli = inputs.table("index", "stimuli.tsv")
+    bank = np.flatnonzero(stimuli["stimulus_id"].isin(trained_on))
+    text = np.asarray(inputs.array("embed", "text.npy"))[bank]
+    nearest = {name: bank[(of["pooled"] @ text.T).argmax(axis=1)] for name, of in said.items()}
+    told = lambda name, rows: pd.DataFrame(
+        {
+            "condition": name,
+            "row_id": row_id.to_numpy(),
+            "caption": stimuli["caption"].to_numpy()[rows],
+        }
+    )
+    return pd.concat([told(*one) for one in nearest.items()], ignore_index=True)
 
 
 def save(out, name, said):

@@ -477,3 +477,59 @@ def test_repeats_and_subjects_are_permuted_together():
     assert again == [a, b] and found["sub-02"][:2] == [b, c]
     assert sorted({a, b, c, found["sub-02"][2]}) == list("abcd")
     assert found != {s: t["stimulus_id"].tolist() for s, (_, t) in train.permuted(side, 4).items()}
+
+
+def test_embeddings_are_put_into_the_words_of_training_captions(study, tmp_path, artifact):
+    folder = study["embed"].folder
+    names = pd.read_csv(folder / "stimuli.tsv", sep="\t")["stimulus_id"]
+    Folder(folder, None).save_array("text.npy", np.load(folder / "pooled.npy"))
+    made = study | {"embed": artifact(folder)}
+    trained = run_train(made, tmp_path, artifact, config())
+    index = Folder(tmp_path / "index", None)
+    captions = pd.DataFrame({"stimulus_id": names, "caption": [f"a {n}" for n in names]})
+    index.save_table("stimuli.tsv", captions)
+    made["index"] = artifact(tmp_path / "index")
+    out, _ = run_predict(made, trained, tmp_path, artifact)
+    said = pd.read_csv(out / "captions.tsv", sep="\t")
+    assert set(said["condition"]) == {c for c, *_ in predict.CONDITIONS}
+    assert (said.groupby("condition").size() == N_TEST).all()
+    bank = {f"a {n}" for n in names[:N_TRAIN]}
+    assert set(said["caption"]) <= bank, "a test picture's own caption is not in the bank"
+    pooled = np.load(folder / "pooled.npy")
+    best = (pooled[N_TRAIN + N_VAL :] @ pooled[:N_TRAIN].T).argmax(axis=1)
+    true = said["caption"][said["condition"] == "true_features"].tolist()
+    assert true == [f"a {names[k]}" for k in best]
+
+
+def test_noise_has_the_mean_and_covariance_of_what_it_replaces():
+    rng = np.random.default_rng(0)
+    responses = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 5)) + 2
+    drawn = np.concatenate([controls.matched_noise(responses, rng) for _ in range(20)])
+    np.testing.assert_allclose(drawn.mean(axis=0), responses.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(responses.T), rtol=0.1, atol=0.1)
+
+
+def test_within_a_category_nobody_keeps_its_own_and_those_alone_are_counted():
+    rng = np.random.default_rng(0)
+    stimuli = np.array(list("abcdefgh"))
+    kinds = np.array(list("xxxyyyyz"))
+    for _ in range(50):
+        other, alone = controls.other_of_category(stimuli, kinds, rng)
+        assert (other != np.arange(8)).all() and alone == 1
+        assert (kinds[other[:7]] == kinds[:7]).all()
+
+
+def test_nuisance_is_of_training_rows_and_what_is_missing_counts_as_the_mean(study, trained):
+    told = json.loads((trained.folder / "controls.json").read_text())
+    assert told["categories"] == ["high", "low"]
+    assert told["nuisance"]["sub-01"]["columns"] == ["order", "moved"], "unknown has no values"
+    again = controls.Told.again(View(predict.run, study | {"train": trained}, "sub-01"))
+    trials = read_trials(study, "sub-01").head(4)
+    features = again.read("nuisance_only", "sub-01", trials)
+    assert features.shape == (4, 4) and np.isfinite(features).all()
+    told = again.read("category_oracle", "sub-01", trials)
+    assert (told.sum(axis=1) == 1).all()
+
+
+def read_trials(study, subject):
+    return pd.read_csv(study["preprocess"][subject].folder / "trials.tsv", sep="\t", dtype=str)

@@ -10,6 +10,7 @@ from neurodecode.rigour.bootstrap import percentile_interval, resample_counts, w
 from neurodecode.rigour.bottleneck import Bottleneck, knee, knee_interval, steps
 from neurodecode.rigour.ceilings import decoding_ceiling, noise_free_correlation, response_ceiling
 from neurodecode.rigour.collapse import collapse, recovery_profile
+from neurodecode.stages.encoding import regions_of
 from neurodecode.stages.predict import averaged
 
 CEILING = "subject roi kind n_repeats estimator value lo hi n".split()
@@ -80,11 +81,8 @@ def _regions(asked):
     varies = std > 0
     scaled = np.where(varies, (responses - responses.mean(axis=0)) / np.where(varies, std, 1), 0)
     flat = lambda part: part[repeated].reshape(int(repeated.sum()), -1)
-    yield "all", flat(scaled), stimulus[repeated]
-    if "space/rois.tsv" in inputs.files("preprocess", asked.name):
-        table = inputs.table("preprocess", "space/rois.tsv", asked.name)
-        for roi, channels in table.groupby("roi", sort=False)["channel"]:
-            yield roi, flat(scaled[:, np.unique(channels)]), stimulus[repeated]
+    for roi, channels in regions_of(inputs, asked.name, scaled.shape[1]).items():
+        yield roi, flat(scaled[:, channels]), stimulus[repeated]
 
 
 def bottleneck(config, asked):
