@@ -295,7 +295,8 @@ def _power(score, variance, chance, null, alpha, share):
     from scipy.stats import norm
 
     if not share:
-        return norm.sf(norm.isf(alpha, chance, np.sqrt(null)), score, np.sqrt(variance))
+        gap = abs(score - chance)  # less may be better
+        return norm.sf(norm.isf(alpha, 0, np.sqrt(null)), gap, np.sqrt(variance))
     limit = _beta(chance, null).isf(alpha)
     return _beta(score, variance).sf(limit)
 

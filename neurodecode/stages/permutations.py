@@ -53,9 +53,11 @@ def permutation_report(paths, out=None):
 
 
 def told(table):
-    """The model's pooled scores in print, one line each."""
+    """The model's pooled scores of the full set in print, one line each."""
     lines = []
     model = table[table["condition"] == "model"]
+    full = model.groupby("metric")["set_size"].transform("max")
+    model = model[~(model["set_size"] < full)]
     pooled = model[model["subject"] == "all"]
     for row in (pooled if len(pooled) else model).itertuples():
         of = "" if row.set_size != row.set_size else f" of {row.set_size:g}"
@@ -86,9 +88,11 @@ def _judged(metrics, drawn):
     from neurodecode.core.seeds import child_rng
     from neurodecode.rigour.permutation import permutation_p
 
-    null = pd.concat(drawn, ignore_index=True).groupby(SCORE, dropna=False)["value"].agg(list)
+    whole = lambda table: table.assign(set_size=table["set_size"].fillna(0))  # NaN finds nothing
+    null = whole(pd.concat(drawn, ignore_index=True)).groupby(SCORE)["value"].agg(list)
     lines = []
-    for row in metrics[metrics["kind"].isin(["model", "baseline"])].to_dict("records"):
+    fitted = metrics[metrics["kind"].isin(["model", "baseline"])]
+    for row in whole(fitted).to_dict("records"):
         key = tuple(row[name] for name in SCORE)
         values = np.array(null.get(key, []), dtype=float)
         if len(values):
@@ -97,4 +101,4 @@ def _judged(metrics, drawn):
             found["n_permutations"] = len(values)
             found["p"] = permutation_p(row["value"], values, rng, row["better"])
             lines.append({name: row[name] for name in (*SCORE, "value")} | found)
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).replace({"set_size": {0: np.nan}})

@@ -139,6 +139,8 @@ def _pilot(folder, asked):
     condition = str(asked.get("condition", "model"))
     metric = str(asked.get("metric", "brain_to_image_top1"))
     metric = f"brain_to_image_{metric}" if re.fullmatch(r"top\d+", metric) else metric
+    if metric == "median_rank":
+        raise ConfigError("median_rank is a median: plan a mean, such as metric=top1 or two_way")
     rows = scores[(scores["condition"] == condition) & (scores["metric"] == metric)]
     if not len(rows):
         raise ConfigError(

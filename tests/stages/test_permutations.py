@@ -1,5 +1,6 @@
 """A run among its permutations: p-values, and what may not be compared."""
 
+import pandas as pd
 import pytest
 
 from neurodecode import cli
@@ -32,6 +33,18 @@ def test_the_command_prints_the_models_scores(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "brain_to_image_top1 of 50: 0.500, permuted 0.020 (SD 0.000, 2 runs), p = 0.333" in told
     assert (tmp_path / "out" / "permutations.tsv").is_file()
+
+
+def test_scores_without_a_set_of_candidates_are_judged_too(tmp_path):
+    runs = [made(tmp_path, "real", None), made(tmp_path, "p1", 1, model=0.02)]
+    for run in runs:
+        path = run / "metrics.tsv"
+        table = pd.read_csv(path, sep="\t")
+        other = table.assign(metric="two_way", set_size=float("nan"))
+        pd.concat([table, other]).to_csv(path, sep="\t", index=False, na_rep="n/a")
+    table, _ = permutation_report(runs)
+    assert table.groupby("metric").size().to_dict() == {"brain_to_image_top1": 6, "two_way": 6}
+    assert table.loc[table["metric"] == "two_way", "set_size"].isna().all()
 
 
 def test_runs_that_differ_by_more_are_refused(tmp_path):

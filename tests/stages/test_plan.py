@@ -112,6 +112,8 @@ def test_a_mistake_is_one_message_and_exit_code_2(words, says, capsys):
 
 
 def test_a_metric_that_the_run_has_not_is_named(run, capsys):
+    assert cli.main(["plan", str(run), "metric=median_rank"]) == 2
+    assert "plan a mean" in capsys.readouterr().err
     assert cli.main(["plan", str(run), "metric=ssim"]) == 2
     assert "its metrics are brain_to_image_top1, cosine" in capsys.readouterr().err
 
