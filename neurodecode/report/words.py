@@ -134,6 +134,10 @@ COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too
     "true_features": "#067a5b",
     "shuffled": "#6b7280",
     "prior_only": "#9b6a9b",
+    "shuffled_within": "#a0a8b2",
+    "mean_brain": "#3f7f93",
+    "matched_noise": "#a33f5f",
+    "nuisance_only": "#5a6b2f",
     "category_oracle": "#8a6d00",
 }
 _SPARE = ("#7a5c00", "#3f7f93", "#a33f5f", "#5a6b2f", "#50508c")
