@@ -24,7 +24,7 @@ CROPS = (  # views of a picture that are hashed: size, left, top, in shares of t
     (0.9, 0.05, 0.05),
 )
 # Alignment: pixels of a side, steps taken there, and the correlation below which it ends.
-LEVELS = ((16, 6, 0.7), (32, 4, 0.8), (64, 3, 0.85))
+LEVELS = ((16, 0, 0.5), (16, 6, 0.75), (32, 4, 0.85), (64, 3, 0.9))
 LOWEST, HIGHEST = np.array([[0.85, -0.12] * 2, [1.18, 0.12] * 2], np.float32)  # parts tried
 # Confirmation.
 LEAST_PIXELS = 0.96  # correlation of the aligned pixels of a duplicate
@@ -32,7 +32,7 @@ LEAST_DETAILS = 0.85  # of what is finer than an eighth of the picture
 FINE = 1 / 8  # sd of the blur that takes the coarse away, in shares of the picture
 FLAT = 3.0  # grey values; a contrast below that is noise
 WHOLE = np.array([1.0, 0.0, 1.0, 0.0], np.float32)  # the part of a picture that is all of it
-UNMOVED = 0.002  # largest difference from that of a copy that was not cropped
+UNMOVED = 0.003  # largest difference from that of a copy that was not cropped
 LEAST_CROP = 0.015  # what else must be missing of one side, in shares of it
 EDGE = 0.006  # to which a part may stand beyond the edge: an error of the alignment
 LEAST_TEXTURE = 0.55  # share of a picture that must have details if a copy may be cropped
@@ -43,7 +43,7 @@ MOST_UNLIKE, LEAST_UNLIKE, TIMES_USUAL = 0.15, 0.005, 40  # one minus the correl
 MOST_MOVED = 0.4  # pixels of a thumbnail, beyond three standard errors
 SURE = 0.15  # standard error, pixels, of cells that can have moved
 WHITE = 240.0  # grey values from which a picture that was brightened may be clipped
-LEAST_UNCLIPPED = 0.1  # share of pixels
+LEAST_UNCLIPPED = 0.04  # share of pixels
 # Sizes.
 BLOCK = 1 << 22  # pairs whose hashes are compared at once
 PICTURES = 2048  # hashed at once
@@ -189,7 +189,8 @@ def similarity(thumbnails, candidates):
             if not len(rows):
                 break
             a, b = _pair(thumbnails, candidates[rows], side)
-            warp, close = align(a.mean(axis=-1), b.mean(axis=-1), warp, n_steps)
+            clear = _unclipped(a, b)[..., 0]
+            warp, close = align(a.mean(axis=-1), b.mean(axis=-1), clear, warp, n_steps)
             keep = close >= least
             rows, warp, a, b = rows[keep], warp[keep], a[keep], b[keep]
         if len(rows):
@@ -301,12 +302,13 @@ def _pair(thumbnails, candidates, side):
     return a, np.where(candidates[:, 3, None, None, None] == 1, b[:, :, ::-1], b)
 
 
-def align(a, b, warp, n_steps):
+def align(a, b, clear, warp, n_steps):
     """Find the part of `a` that looks like `b`, by Gauss-Newton steps.
 
     Parameters
     ----------
-    a, b : ndarray, shape (n, side, side)
+    a, b, clear : ndarray, shape (n, side, side)
+        `clear` weights the pixels of b.
     warp : ndarray, shape (n, 4)
         Scale and start of the part along the rows, and along the columns, in shares of `a`.
     n_steps : int
@@ -321,6 +323,7 @@ def align(a, b, warp, n_steps):
     place = ((np.arange(side) + 0.5) / side).astype(np.float32)
     for _ in range(n_steps):
         part, seen = warped(a, warp)
+        seen = seen * clear
         slopes = np.stack(np.gradient(part, axis=(1, 2))) * side
         # b = gain part + offset + slope along rows (scale place + start) + the same along columns
         ones, y, x = np.ones_like(part), place[:, None], place
@@ -328,12 +331,8 @@ def align(a, b, warp, n_steps):
         design = np.stack(columns, axis=-1).reshape(len(a), -1, 6)
         weighted = design * seen.reshape(len(a), -1, 1)
         normal = np.einsum("npi,npj->nij", weighted, design, optimize=True)
-        normal += (
-            1e-4
-            * np.eye(6, dtype=np.float32)
-            * np.trace(normal, axis1=1, axis2=2)[:, None, None]
-            / 6
-        )
+        ridge = 1e-4 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6
+        normal += ridge * np.eye(6, dtype=np.float32)
         right = np.einsum("npi,np->ni", weighted, b.reshape(len(a), -1), optimize=True)
         solved = np.linalg.solve(normal, right[..., None])[..., 0]
         gain = np.where(np.abs(solved[:, :1]) > 0.1, solved[:, :1], 1.0)
@@ -341,7 +340,7 @@ def align(a, b, warp, n_steps):
         step = np.clip(solved[:, 2:] / gain, -0.03, 0.03) * warp[:, [0, 0, 2, 2]]
         warp = np.clip(warp + step, LOWEST, HIGHEST)
     part, seen = warped(a, warp)
-    return warp, correlation(part, b, seen)
+    return warp, correlation(part, b, seen * clear)
 
 
 def warped(a, warp):
