@@ -23,24 +23,29 @@ CROPS = (  # views of a picture that are hashed: size, left, top, in shares of t
     (0.95, 0.05, 0.05),
     (0.9, 0.05, 0.05),
 )
-LEVELS = ((16, 6, 0.7), (32, 4, 0.8), (64, 3, 0.85))
-# pixels of a side, steps of the alignment there, and the correlation below which it ends
+# Alignment: pixels of a side, steps taken there, and the correlation below which it ends.
+LEVELS = ((16, 0, 0.5), (16, 6, 0.75), (32, 4, 0.85), (64, 3, 0.9))
+LOWEST, HIGHEST = np.array([[0.85, -0.12] * 2, [1.18, 0.12] * 2], np.float32)  # parts tried
+# Confirmation.
 LEAST_PIXELS = 0.96  # correlation of the aligned pixels of a duplicate
 LEAST_DETAILS = 0.85  # of what is finer than an eighth of the picture
 FINE = 1 / 8  # sd of the blur that takes the coarse away, in shares of the picture
-WHOLE = np.array([1.0, 0.0, 1.0, 0.0], np.float32)  # the part of a picture that is all of it
-LOWEST, HIGHEST = np.array(
-    [[0.85, -0.12] * 2, [1.18, 0.12] * 2], np.float32
-)  # parts that are tried
-UNMOVED = 0.002  # largest difference from that of a copy that was not cropped
-LEAST_TEXTURE = 0.6  # share of a picture that must have details if a copy may be cropped
-TEXTURE, TEXTURE_SD = 2.0, 2.0  # grey values, and pixels of the halved thumbnail
-WHITE = 250.0  # grey values from which a picture that was brightened is clipped
-LEAST_UNCLIPPED = 0.1  # share of pixels
 FLAT = 3.0  # grey values; a contrast below that is noise
+WHOLE = np.array([1.0, 0.0, 1.0, 0.0], np.float32)  # the part of a picture that is all of it
+UNMOVED = 0.003  # largest difference from that of a copy that was not cropped
+LEAST_CROP = 0.015  # what else must be missing of one side, in shares of it
+EDGE = 0.006  # to which a part may stand beyond the edge: an error of the alignment
+LEAST_TEXTURE = 0.55  # share of a picture that must have details if a copy may be cropped
+TEXTURE, TEXTURE_SD = 2.0, 2.0  # grey values, and pixels of the halved thumbnail
+CELL = 8  # pixels; cells of twice that are compared one by one
+CONTRAST = 16.0  # grey values, of cells that can be unlike
+MOST_UNLIKE, LEAST_UNLIKE, TIMES_USUAL = 0.15, 0.005, 40  # one minus the correlation of a cell
+MOST_MOVED = 0.4  # pixels of a thumbnail, beyond three standard errors
+SURE = 0.15  # standard error, pixels, of cells that can have moved
+WHITE = 240.0  # grey values from which a picture that was brightened may be clipped
+LEAST_UNCLIPPED = 0.04  # share of pixels
+# Sizes.
 BLOCK = 1 << 22  # pairs whose hashes are compared at once
-CELL = 8  # pixels; cells of twice that look for what moved by itself
-MOST_MOVED = 0.3  # pixels of a thumbnail, beyond three standard errors
 PICTURES = 2048  # hashed at once
 BATCH = 128  # candidates aligned at once: their arrays stay in a core's cache
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -181,8 +186,11 @@ def similarity(thumbnails, candidates):
         views = np.array(CROPS, np.float32)[candidates[rows, 2]]
         warp = np.stack([views[:, 0], views[:, 2], views[:, 0], views[:, 1]], axis=1)
         for side, n_steps, least in LEVELS:
+            if not len(rows):
+                break
             a, b = _pair(thumbnails, candidates[rows], side)
-            warp, close = align(a.mean(axis=-1), b.mean(axis=-1), warp, n_steps)
+            clear = _unclipped(a, b)[..., 0]
+            warp, close = align(a.mean(axis=-1), b.mean(axis=-1), clear, warp, n_steps)
             keep = close >= least
             rows, warp, a, b = rows[keep], warp[keep], a[keep], b[keep]
         if len(rows):
@@ -194,12 +202,45 @@ def similarity(thumbnails, candidates):
 def one_picture(a, b, warp):
     """Tell views of one picture from pictures of like things: bool, shape (n,).
 
-    Parts of a copy have not moved against each other. One object on a plain ground, seen from
-    nearby, looks like a cropped view of itself: where so little is seen, only copies of the whole
-    picture can be told.
+    A copy is whole, or a part of the other picture; its parts have not moved against each other;
+    and it is as like everywhere as its noise allows. One object on a plain ground looks like a
+    cropped view of itself from nearby: where so little is seen, only whole copies can be told.
     """
-    cropped = np.abs(warp - WHOLE).max(axis=1) > UNMOVED
-    return (moved_px(a, b, warp) <= MOST_MOVED) & ~(cropped & (texture(a, b) < LEAST_TEXTURE))
+    whole = np.abs(warp - WHOLE).max(axis=1) <= UNMOVED
+    views = whole | (is_part(warp) & (texture(a, b) >= LEAST_TEXTURE))
+    worst, usual = unlikeness(a, b, warp)
+    alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + TIMES_USUAL * usual)
+    return views & alike & (moved_px(a, b, warp) <= MOST_MOVED)
+
+
+def is_part(warp):
+    """Say whether one picture lies within the other, and is smaller: bool, shape (n,)."""
+    start, end = warp[:, 1::2], warp[:, 1::2] + warp[:, ::2]
+    inside = ((start >= -EDGE) & (end <= 1 + EDGE)).all(axis=1)
+    outside = ((start <= EDGE) & (end >= 1 - EDGE)).all(axis=1)
+    return (inside | outside) & (np.abs(warp[:, ::2] - 1).max(axis=1) >= LEAST_CROP)
+
+
+def unlikeness(a, b, warp):
+    """One minus the correlation within cells that have contrast: the worst, and the lower quartile.
+
+    Returns
+    -------
+    worst, usual : ndarray, shape (n,)
+    """
+    parts = [warped(a[..., c], warp) for c in range(3)]
+    seen = parts[0][1] * _unclipped(a, b)[..., 0]
+    weight = _cells(seen)
+    mean = lambda x: _cells(seen * x) / np.maximum(weight, 1)
+    pairs = [(part, b[..., c]) for c, (part, _) in enumerate(parts)]
+    shared = lambda x, y: mean(x * y) - mean(x) * mean(y)
+    both = sum(shared(x, y) for x, y in pairs)
+    one, other = (sum(shared(p[i], p[i]) for p in pairs) for i in (0, 1))
+    plain = (np.maximum(one, other) / 3 <= CONTRAST**2) | (weight <= 2 * CELL**2)
+    scale = np.sqrt(np.maximum(one, 1) * np.maximum(other, 1))
+    cells = np.where(plain, np.nan, 1 - both / scale).reshape(len(a), -1)
+    cells[plain.reshape(len(a), -1).all(axis=1)] = 0  # nothing has contrast: nothing speaks against
+    return np.nanmax(cells, axis=1), np.nanquantile(cells, 0.25, axis=1)
 
 
 def moved_px(a, b, warp):
@@ -211,27 +252,19 @@ def moved_px(a, b, warp):
     b, seen = b.mean(axis=-1), seen * _unclipped(a, b)[..., 0]
     weight = _cells(seen)
     mean = lambda x: _cells(seen * x) / np.maximum(weight, 1)
+    shared = lambda x, y: mean(x * y) - mean(x) * mean(y)
     terms = [part, *np.gradient(part, axis=(1, 2))]
-    centre = [mean(x) for x in terms]
-    shared = lambda x, y, mx, my: mean(x * y) - mx * my
-    normal = np.stack(
-        [
-            np.stack([shared(x, y, mx, my) for y, my in zip(terms, centre, strict=True)], axis=-1)
-            for x, mx in zip(terms, centre, strict=True)
-        ],
-        axis=-2,
-    ) + np.eye(3, dtype=np.float32)  # a grey value: of flat cells nothing is known
-    mean_b = mean(b)
-    right = [shared(x, b, mx, mean_b) for x, mx in zip(terms, centre, strict=True)]
-    right = np.stack(right, axis=-1)
+    normal = np.stack([np.stack([shared(x, y) for y in terms], -1) for x in terms], -2)
+    normal = normal + np.eye(3, dtype=np.float32)  # a grey value: of flat cells nothing is known
+    right = np.stack([shared(x, b) for x in terms], axis=-1)
     inverse = np.linalg.inv(normal)
     solved = (inverse @ right[..., None])[..., 0]
-    left = np.maximum(shared(b, b, mean_b, mean_b) - (solved * right).sum(axis=-1), 0) + 0.5
+    left = np.maximum(shared(b, b) - (solved * right).sum(axis=-1), 0) + 0.5
     gain = np.where(np.abs(solved[..., :1]) > 0.2, solved[..., :1], 1.0)
     variance = np.stack([inverse[..., 1, 1], inverse[..., 2, 2]], axis=-1) * left[..., None]
     # neighbouring pixels are alike: a third of them counts
     error = np.sqrt(3 * variance / np.maximum(weight, 1)[..., None]) / np.abs(gain)
-    known = (weight > 2 * CELL**2)[..., None] & (error < MOST_MOVED / 2)
+    known = (weight > 2 * CELL**2)[..., None] & (error < SURE)
     beyond = np.maximum(np.abs(solved[..., 1:] / gain) - 3 * error, 0)
     return np.where(known, beyond, 0).max(axis=(1, 2, 3))
 
@@ -269,12 +302,13 @@ def _pair(thumbnails, candidates, side):
     return a, np.where(candidates[:, 3, None, None, None] == 1, b[:, :, ::-1], b)
 
 
-def align(a, b, warp, n_steps):
+def align(a, b, clear, warp, n_steps):
     """Find the part of `a` that looks like `b`, by Gauss-Newton steps.
 
     Parameters
     ----------
-    a, b : ndarray, shape (n, side, side)
+    a, b, clear : ndarray, shape (n, side, side)
+        `clear` weights the pixels of b.
     warp : ndarray, shape (n, 4)
         Scale and start of the part along the rows, and along the columns, in shares of `a`.
     n_steps : int
@@ -289,6 +323,7 @@ def align(a, b, warp, n_steps):
     place = ((np.arange(side) + 0.5) / side).astype(np.float32)
     for _ in range(n_steps):
         part, seen = warped(a, warp)
+        seen = seen * clear
         slopes = np.stack(np.gradient(part, axis=(1, 2))) * side
         # b = gain part + offset + slope along rows (scale place + start) + the same along columns
         ones, y, x = np.ones_like(part), place[:, None], place
@@ -296,12 +331,8 @@ def align(a, b, warp, n_steps):
         design = np.stack(columns, axis=-1).reshape(len(a), -1, 6)
         weighted = design * seen.reshape(len(a), -1, 1)
         normal = np.einsum("npi,npj->nij", weighted, design, optimize=True)
-        normal += (
-            1e-4
-            * np.eye(6, dtype=np.float32)
-            * np.trace(normal, axis1=1, axis2=2)[:, None, None]
-            / 6
-        )
+        ridge = 1e-4 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6
+        normal += ridge * np.eye(6, dtype=np.float32)
         right = np.einsum("npi,np->ni", weighted, b.reshape(len(a), -1), optimize=True)
         solved = np.linalg.solve(normal, right[..., None])[..., 0]
         gain = np.where(np.abs(solved[:, :1]) > 0.1, solved[:, :1], 1.0)
@@ -309,7 +340,7 @@ def align(a, b, warp, n_steps):
         step = np.clip(solved[:, 2:] / gain, -0.03, 0.03) * warp[:, [0, 0, 2, 2]]
         warp = np.clip(warp + step, LOWEST, HIGHEST)
     part, seen = warped(a, warp)
-    return warp, correlation(part, b, seen)
+    return warp, correlation(part, b, seen * clear)
 
 
 def warped(a, warp):
@@ -342,8 +373,11 @@ def agreement(a, b, warp):
 
 
 def _unclipped(a, b):
-    """Tell pixels that are white in neither; all of them where that leaves too few."""
-    kept = (np.maximum(a, b).max(axis=-1, keepdims=True) < WHITE).astype(np.float32)
+    """Tell pixels without white in or beside them; all of them where that leaves too few."""
+    from scipy.ndimage import maximum_filter
+
+    brightest = maximum_filter(np.maximum(a, b).max(axis=-1), (1, 3, 3))
+    kept = (brightest < WHITE).astype(np.float32)[..., None]
     enough = kept.mean(axis=(1, 2, 3), keepdims=True) >= LEAST_UNCLIPPED
     return np.where(enough, kept, 1.0)
 

@@ -23,7 +23,8 @@ from neurodecode.rigour.splits.ties import count_groups, tied_groups
 
 N_FEATURES = 1024  # random Fourier features that stand for the kernel while stimuli are exchanged
 N_NEIGHBOURS = 5  # of each stimulus, that should not be cut from it
-N_TRIES = 2000  # test groups for which an exchange is looked for
+N_TRIES = 1000  # test groups for which an exchange is looked for in a round
+N_ROUNDS = 6  # at most
 SAFETY = 0.97  # of the limit: random features know the MMD to a few per cent
 
 
@@ -82,9 +83,16 @@ def exchange(trials, stimuli, group, labels, embeddings, tau, rng):
     side = labels[np.unique(group, return_index=True)[1]]
     n_test, n_train = (int(member[side == s].sum()) for s in ("test", "train"))
     pool = embeddings[member[side != "val"].sum(axis=0).astype(bool)]
-    limit = SAFETY * tau * mmd_of_a_random_draw(pool, n_test, n_train, width)
     sizes = np.unique(counts.to_numpy(), axis=0, return_inverse=True)[1]
-    improve(side, features, nearby.tocsr(), sizes, limit, (n_test, n_train), rng)
+    random = mmd_of_a_random_draw(pool, n_test, n_train, width)
+    limit = SAFETY * tau * random
+    for _ in range(N_ROUNDS):
+        improve(side, features, nearby.tocsr(), sizes, limit, (n_test, n_train), rng)
+        of = lambda name, side=side: embeddings[member[side == name].sum(axis=0).astype(bool)]
+        reached = mmd(of("test"), of("train"), width)
+        if reached <= tau * random:
+            break
+        limit *= SAFETY * tau * random / reached  # the features were too hopeful
     return side[group]
 
 
