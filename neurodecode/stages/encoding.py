@@ -3,7 +3,6 @@
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.metrics.brain import encode, fit_encoder
 from neurodecode.stages.predict import averaged
 
 
@@ -29,13 +28,15 @@ def brain_of(inputs, subject, stimulus_ids):
     eye : callable (pictures) -> dict of str to ndarray
         What uint8 pictures would evoke.
     """
+    from neurodecode.models.ridge import predict_ridge
+
     order = inputs.table("embed", "stimuli.tsv")["stimulus_id"]
     place = {stimulus: number for number, stimulus in enumerate(order)}
     responses, trials = inputs.responses(subject, rows="train")
     shown = trials["stimulus_id"].to_numpy(str)
     pooled = np.asarray(inputs.array("embed", "pooled.npy"))
     flat = lambda x: np.asarray(x).reshape(len(x), -1)
-    encoder = fit_encoder(pooled[[place[s] for s in shown]], flat(responses), shown)
+    encoder = _encoder(pooled[[place[s] for s in shown]], flat(responses), shown)
     tested, rows = averaged(*inputs.responses(subject, rows="test"), "stimulus_id")
     tested = tested[np.searchsorted(rows["row_id"], stimulus_ids)]
     values = np.arange(tested[0].size).reshape(tested.shape[1:])
@@ -43,7 +44,18 @@ def brain_of(inputs, subject, stimulus_ids):
     target = build(inputs.json("embed", "target.json")["target"])
 
     def eye(pictures):
-        evoked = encode(encoder, target.pictures(pictures)[0])
+        evoked = predict_ridge(target.pictures(pictures)[0], encoder)
         return {roi: evoked[:, own] for roi, own in regions.items()}
 
     return {roi: flat(tested)[:, own] for roi, own in regions.items()}, eye
+
+
+def _encoder(embeddings, responses, stimuli):
+    """Ridge regression, a penalty for every channel; trials of a stimulus stay in one fold."""
+    import scipy.linalg  # noqa: F401  (only libraries that are loaded already can be limited)
+    from threadpoolctl import threadpool_limits
+
+    from neurodecode.models.ridge import fit_ridge
+
+    with threadpool_limits(1, "blas"):  # two threads on matrices of this size take longer
+        return fit_ridge(embeddings, responses, stimuli)

@@ -120,7 +120,7 @@ def bottleneck(config, asked):
 def row_scores(said, truth, mean):
     """Score each row: correlation of deviations from the mean, two-way identification, top 1."""
     unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    (score,) = TwoWay()(truth, said)
+    score = TwoWay()(truth, said)[0]
     return {
         "correlation": (unit(said - mean) * unit(truth - mean)).sum(axis=1),
         "two_way": np.diagonal(score.values),
