@@ -21,7 +21,7 @@ class AuditConfig:
 
     alpha: PartShare = 0.005
     n_bootstrap: Count = 1000
-    n_permutations: Count = 1000
+    n_permutations: Count = 5000
     level: Level = 0.95
     sets_level: Level = 0.9
     abstain_above: PartShare = 0.05
