@@ -24,7 +24,7 @@ CROPS = (  # views of a picture that are hashed: size, left, top, in shares of t
     (0.9, 0.05, 0.05),
 )
 # Alignment: pixels of a side, steps taken there, and the correlation below which it ends.
-LEVELS = ((16, 0, 0.5), (16, 6, 0.75), (32, 4, 0.85), (64, 3, 0.9))
+LEVELS = ((16, 6, 0.7), (32, 4, 0.8), (64, 3, 0.85))
 LOWEST, HIGHEST = np.array([[0.85, -0.12] * 2, [1.18, 0.12] * 2], np.float32)  # parts tried
 # Confirmation.
 LEAST_PIXELS = 0.96  # correlation of the aligned pixels of a duplicate
@@ -39,7 +39,8 @@ LEAST_TEXTURE = 0.55  # share of a picture that must have details if a copy may 
 TEXTURE, TEXTURE_SD = 2.0, 2.0  # grey values, and pixels of the halved thumbnail
 CELL = 8  # pixels; cells of twice that are compared one by one
 CONTRAST = 16.0  # grey values, of cells that can be unlike
-MOST_UNLIKE, LEAST_UNLIKE, TIMES_USUAL = 0.15, 0.005, 40  # one minus the correlation of a cell
+MOST_UNLIKE, LEAST_UNLIKE = 0.2, 0.005  # one minus the correlation of a cell; and in units of
+TIMES_WHOLE, TIMES_PART = 15, 80  # the usual cell, of copies that are whole or cropped
 MOST_MOVED = 0.4  # pixels of a thumbnail, beyond three standard errors
 SURE = 0.15  # standard error, pixels, of cells that can have moved
 WHITE = 240.0  # grey values from which a picture that was brightened may be clipped
@@ -209,7 +210,8 @@ def one_picture(a, b, warp):
     whole = np.abs(warp - WHOLE).max(axis=1) <= UNMOVED
     views = whole | (is_part(warp) & (texture(a, b) >= LEAST_TEXTURE))
     worst, usual = unlikeness(a, b, warp)
-    alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + TIMES_USUAL * usual)
+    times = np.where(whole, TIMES_WHOLE, TIMES_PART)
+    alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + times * usual)
     return views & alike & (moved_px(a, b, warp) <= MOST_MOVED)
 
 
@@ -376,7 +378,8 @@ def _unclipped(a, b):
     """Tell pixels without white in or beside them; all of them where that leaves too few."""
     from scipy.ndimage import maximum_filter
 
-    brightest = maximum_filter(np.maximum(a, b).max(axis=-1), (1, 3, 3))
+    reach = 3 if a.shape[1] == SIDE else 1
+    brightest = maximum_filter(np.maximum(a, b).max(axis=-1), (1, reach, reach))
     kept = (brightest < WHITE).astype(np.float32)[..., None]
     enough = kept.mean(axis=(1, 2, 3), keepdims=True) >= LEAST_UNCLIPPED
     return np.where(enough, kept, 1.0)
