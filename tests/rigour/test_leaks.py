@@ -1,4 +1,4 @@
-"""Leaks: copies of pictures, windows of time and shared states are found, and none where none is."""
+"""Leaks: copies of pictures, windows of time and shared states are found where they are planted."""
 
 import os
 
@@ -125,7 +125,10 @@ def test_a_planted_neighbour_is_unusual_and_none_in_a_study_of_similar_pictures(
 
 
 def test_equal_captions_are_one_pair_each_and_empty_ones_none():
-    captions, sides = ["a cat", "a cat", "", "", "a dog"], ["test", "train", "test", "train", "test"]
+    captions, sides = (
+        ["a cat", "a cat", "", "", "a dog"],
+        ["test", "train", "test", "train", "test"],
+    )
     assert equal_captions(captions, sides).tolist() == [[0, 1]]
 
 
