@@ -231,8 +231,7 @@ def no_subject(folder):
 def two_names(folder):
     overrides = bold(folder)
     with Image.open(one(folder, "p00.png")) as picture:
-        larger = ImageOps.mirror(picture).resize((24, 24), Image.Resampling.NEAREST)
-    larger.save(one(folder, "p03.png"))
+        ImageOps.mirror(picture).save(one(folder, "p03.png"))
     return overrides
 
 
