@@ -102,7 +102,7 @@ def look_for_leaks(config, inputs, rule, trials, stimuli, labels, embeddings):
         trials["trial_id"],
         labels,
         "pairs of trials on different sides overlap in time: keep runs whole "
-        "(split.rule.ties=[stimulus_id,run]), shorten split.response_s if responses end sooner",
+        "(split.rule.ties=[stimulus_id,run]), or shorten split.response_s if responses end sooner",
     )
     checked = {
         "trials": n_trials,

@@ -137,9 +137,11 @@ def measure_time(n, pictures, rng):
     for i in range(n):
         a, b = base[rng.integers(len(base), size=2)]
         many[i] = (np.roll(a, rng.integers(SIDE, size=2), (0, 1)) + b[:, ::-1, ::-1]) / 2
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
     found = near_duplicates(many)
-    print(f"{n} stimuli, all pairs: {time.monotonic() - started:.0f} s, {len(found.pairs)} alarms")
+    seconds, busy = time.monotonic() - started, time.process_time() - busy
+    print(f"{n} stimuli, all pairs: {seconds:.0f} s ({busy:.0f} s of CPU), ", end="")
+    print(f"{found.n_candidates} candidates, {len(found.pairs)} alarms")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 
 from tests.data import meeg_study, small_study
 
@@ -219,6 +220,29 @@ def no_subject(folder):
     for path in (folder / "study").rglob("sub-02*run-02_*"):
         path.unlink()
     return [o for o in overrides if "ties" not in o]
+
+
+@mistake(
+    "Leaks",
+    "one picture in training and test",
+    "p00 and p03",
+    "split.allow_leaks=[duplicates]",
+)
+def two_names(folder):
+    overrides = bold(folder)
+    with Image.open(one(folder, "p00.png")) as picture:
+        ImageOps.mirror(picture).save(one(folder, "p03.png"))
+    return overrides
+
+
+@mistake(
+    "Leaks",
+    "trials of training and test that overlap in time",
+    "overlap in time",
+    "split.allow_leaks=[windows]",
+)
+def overlapping(folder):
+    return bold(folder, "split.response_s=30.0")
 
 
 @mistake("Folders", "a folder that is not there", "recipe.root=/no/such/folder", "not a folder")

@@ -2,10 +2,15 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from neurodecode.core.errors import UserError
+from neurodecode.core.key import file_digest
 from neurodecode.core.runner import run_stage
+from neurodecode.core.store import describe
 from neurodecode.core.views import read_table
 from neurodecode.rigour.splits import split_hash
 from neurodecode.stages.split import run as split
@@ -73,3 +78,132 @@ def test_a_split_through_runs_says_what_it_leaks(index, store, caplog):
         assert "on several sides" not in caplog.text
         _, about = made(index, store, {"ties": ["stimulus_id"]})
     assert f"{about['shared']['runs']} runs have trials on several sides" in caplog.text
+
+
+# ---- the gate
+
+
+@pytest.fixture
+def shown(tmp_path, artifact):
+    """``shown(copy=…, caption=…, onsets=…)``: 40 pictures in ten runs, the last eight frozen test.
+
+    With `copy`, picture 39 is a mirrored and smaller picture 0, under its own name.
+    """
+
+    def make(copy=False, gap_s=5.0):
+        rng, root = np.random.default_rng(0), tmp_path / f"study{copy}{gap_s}"
+        (root / "index").mkdir(parents=True)
+        for i in range(40):
+            picture = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+            picture.resize((90, 90), Image.Resampling.BICUBIC).save(root / f"p{i:02d}.png")
+        if copy:
+            picture = np.asarray(Image.open(root / "p00.png"))[:, ::-1]
+            Image.fromarray(picture).resize((70, 70)).save(root / "p39.png")
+        ids = [f"p{i:02d}" for i in range(40)]
+        stimuli = pd.DataFrame({"stimulus_id": ids, "path": [f"{i}.png" for i in ids]})
+        stimuli["sha256"] = [file_digest(root / p) for p in stimuli["path"]]
+        stimuli["caption"] = ["a thing" if i in (3, 39) else f"thing {i}" for i in range(40)]
+        stimuli["partition"] = ["test" if i >= 32 else "train" for i in range(40)]
+        trials = pd.DataFrame({"subject": "sub-01", "session": "", "stimulus_id": ids})
+        trials["run"] = [f"run-{i // 4}" for i in range(40)]
+        trials["onset_s"], trials["duration_s"] = gap_s * (np.arange(40) % 4), 3.0
+        trials["trial_id"] = [f"t{i:02d}" for i in range(40)]
+        trials.to_csv(root / "index" / "trials.tsv", sep="\t", index=False)
+        stimuli.to_csv(root / "index" / "stimuli.tsv", sep="\t", index=False)
+        return root, artifact(root / "index")
+
+    return make
+
+
+def gate(made, store, rule=None, embed=None, **options):
+    root, index = made
+    config = {"rule": RULE | (rule or {}), "root": str(root)} | options
+    upstream = {"index": index} | ({"embed": embed} if embed else {})
+    found = run_stage(split, config, upstream, store)
+    return json.loads(found.path("leaks.json").read_text()), found
+
+
+def test_a_clean_study_passes_and_says_what_was_compared(shown, store):
+    leaks, _ = gate(shown(), store)
+    assert [f["kind"] for f in leaks["findings"]] == ["captions"] and leaks["allowed"] == []
+    assert leaks["checked"]["pictures"] == 40 and leaks["checked"]["trials"] == 40
+    n_val = 40 * 39 // 2 - leaks["checked"]["pairs_of_pictures"]
+    assert n_val > 0, "pictures of one side are not compared"
+
+
+def test_a_copy_under_another_name_ends_the_run_unless_it_is_allowed(shown, store):
+    study = shown(copy=True)
+    with pytest.raises(UserError, match=r"p00 and p39.*split.allow_leaks=\[duplicates\]"):
+        gate(study, store)
+    assert not list(store.root.glob("split/*/*/split.tsv"))
+    leaks, found = gate(study, store, allow_leaks=["duplicates"])
+    assert leaks["allowed"] == ["duplicates"] and found.path("split.tsv").is_file()
+    (copies,) = [f for f in leaks["findings"] if f["kind"] == "duplicates"]
+    assert copies["n"] == 1 and copies["examples"] == [["p00", "p39"]]
+
+
+def test_windows_that_overlap_end_the_run(shown, store):
+    study, cut = shown(), {"ties": ["stimulus_id"], "frozen": False}
+    assert "windows" not in {f["kind"] for f in gate(study, store, cut)[0]["findings"]}
+    with pytest.raises(UserError, match="overlap in time"):
+        gate(study, store, cut, response_s=4.0)
+    leaks, _ = gate(study, store, cut, response_s=4.0, allow_leaks=["windows"])
+    assert leaks["allowed"] == ["windows"] and leaks["checked"]["runs_cut"] > 0
+
+
+def test_a_rule_that_holds_out_runs_may_show_a_stimulus_on_both_sides(shown, store):
+    by_run = {"_target_": "neurodecode.rigour.splits.RunSplit", "test_runs": ["run-9"]}
+    root, index = shown(copy=True)
+    config = {"rule": by_run, "root": str(root)}
+    found = run_stage(split, config, {"index": index}, store)
+    assert json.loads(found.path("leaks.json").read_text())["findings"] == []
+
+
+def test_a_rule_that_cuts_stimuli_without_saying_so_ends_the_run(shown, store):
+    root, index = shown()
+    trials = read_table(index.path("trials.tsv"))
+    double = pd.concat([trials, trials.assign(trial_id=lambda t: t["trial_id"] + "b", run="run-x")])
+    double.to_csv(root / "index" / "trials.tsv", sep="\t", index=False)
+    again = type(index)(index.folder, index.manifest | {"files": describe(index.folder)})
+    rule = {"_target_": "tests.stages.test_split.HalfOfTheTrials"}
+    with pytest.raises(UserError, match="stimuli have trials on several sides"):
+        run_stage(split, {"rule": rule, "root": str(root)}, {"index": again}, store)
+
+
+class HalfOfTheTrials:
+    """A rule that knows nothing of stimuli."""
+
+    def __call__(self, trials, stimuli, rng):
+        return np.where(trials["run"] == "run-x", "test", "train").astype("<U5")
+
+
+def test_pictures_that_changed_since_they_were_indexed_are_refused(shown, store):
+    root, index = shown()
+    Image.new("RGB", (90, 90)).save(root / "p05.png")
+    with pytest.raises(UserError, match=r"p05.png is not the picture that was indexed"):
+        gate((root, index), store)
+
+
+def test_with_embeddings_distances_are_told_and_rules_may_read_them(shown, store, artifact):
+    study = shown()
+    folder = study[0] / "embed"
+    folder.mkdir()
+    vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    vectors[5] = vectors[38] + 1e-5
+    np.save(folder / "pooled.npy", vectors)
+    leaks, found = gate(study, store, embed=artifact(folder))
+    distance = json.loads(found.path("split.json").read_text())["distance"]
+    assert distance["n_test"] == 8 and 0 < distance["mmd"] < 1
+    (near,) = [f for f in leaks["findings"] if f["kind"] == "neighbours"]
+    assert near["examples"] == [["p38", "p05"]] and not near["stops"]
+    rule = {"_target_": "neurodecode.rigour.splits.OutOfDistributionSplit"}
+    found = run_stage(
+        split,
+        {"rule": rule, "root": str(study[0])},
+        {"index": study[1], "embed": artifact(folder)},
+        store,
+    )
+    table = read_table(found.path("split.tsv"))
+    assert (table["split"] == "test").sum() == 4
+    with pytest.raises(ValueError, match="stage embed before split"):
+        run_stage(split, {"rule": rule, "root": str(study[0])}, {"index": study[1]}, store)

@@ -24,7 +24,7 @@ CROPS = (  # views of a picture that are hashed: size, left, top, in shares of t
     (0.9, 0.05, 0.05),
 )
 # Alignment: pixels of a side, steps taken there, and the correlation below which it ends.
-LEVELS = ((16, 0, 0.5), (16, 6, 0.75), (32, 4, 0.85), (64, 3, 0.9))
+LEVELS = ((16, 0, 0.5), (16, 6, 0.7), (32, 4, 0.8), (64, 3, 0.85))
 LOWEST, HIGHEST = np.array([[0.85, -0.12] * 2, [1.18, 0.12] * 2], np.float32)  # parts tried
 # Confirmation.
 LEAST_PIXELS = 0.96  # correlation of the aligned pixels of a duplicate
@@ -38,8 +38,13 @@ EDGE = 0.006  # to which a part may stand beyond the edge: an error of the align
 LEAST_TEXTURE = 0.55  # share of a picture that must have details if a copy may be cropped
 TEXTURE, TEXTURE_SD = 2.0, 2.0  # grey values, and pixels of the halved thumbnail
 CELL = 8  # pixels; cells of twice that are compared one by one
+SUMS = np.array(  # which pixels are in which cell, along one side
+    [[a <= pixel < a + 2 * CELL for pixel in range(SIDE)] for a in range(0, SIDE - CELL, CELL)],
+    np.float32,
+)
 CONTRAST = 16.0  # grey values, of cells that can be unlike
-MOST_UNLIKE, LEAST_UNLIKE, TIMES_USUAL = 0.15, 0.005, 40  # one minus the correlation of a cell
+MOST_UNLIKE, LEAST_UNLIKE = 0.2, 0.005  # one minus the correlation of a cell; and in units of
+TIMES_WHOLE, TIMES_PART = 15, 80  # the usual cell, of copies that are whole or cropped
 MOST_MOVED = 0.4  # pixels of a thumbnail, beyond three standard errors
 SURE = 0.15  # standard error, pixels, of cells that can have moved
 WHITE = 240.0  # grey values from which a picture that was brightened may be clipped
@@ -181,6 +186,7 @@ def _packed(waves):
 def similarity(thumbnails, candidates):
     """Align candidates and correlate them: of all pixels, and of their details; -1 if let go."""
     pixels, details = np.full((2, len(candidates)), -1.0)
+    coarse = reduced(thumbnails, LEVELS[0][0])
     for first in range(0, len(candidates), BATCH):
         rows = np.arange(first, min(first + BATCH, len(candidates)))
         views = np.array(CROPS, np.float32)[candidates[rows, 2]]
@@ -188,9 +194,10 @@ def similarity(thumbnails, candidates):
         for side, n_steps, least in LEVELS:
             if not len(rows):
                 break
-            a, b = _pair(thumbnails, candidates[rows], side)
+            known = coarse if side == LEVELS[0][0] else thumbnails
+            a, b = _pair(known, candidates[rows], side)
             clear = _unclipped(a, b)[..., 0]
-            warp, close = align(a.mean(axis=-1), b.mean(axis=-1), clear, warp, n_steps)
+            warp, close = align(_grey(a), _grey(b), clear, warp, n_steps)
             keep = close >= least
             rows, warp, a, b = rows[keep], warp[keep], a[keep], b[keep]
         if len(rows):
@@ -209,7 +216,8 @@ def one_picture(a, b, warp):
     whole = np.abs(warp - WHOLE).max(axis=1) <= UNMOVED
     views = whole | (is_part(warp) & (texture(a, b) >= LEAST_TEXTURE))
     worst, usual = unlikeness(a, b, warp)
-    alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + TIMES_USUAL * usual)
+    times = np.where(whole, TIMES_WHOLE, TIMES_PART)
+    alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + times * usual)
     return views & alike & (moved_px(a, b, warp) <= MOST_MOVED)
 
 
@@ -248,8 +256,8 @@ def moved_px(a, b, warp):
 
     In every cell: b = gain a + offset + shift along its slopes, by least squares.
     """
-    part, seen = warped(a.mean(axis=-1), warp)
-    b, seen = b.mean(axis=-1), seen * _unclipped(a, b)[..., 0]
+    part, seen = warped(_grey(a), warp)
+    b, seen = _grey(b), seen * _unclipped(a, b)[..., 0]
     weight = _cells(seen)
     mean = lambda x: _cells(seen * x) / np.maximum(weight, 1)
     shared = lambda x, y: mean(x * y) - mean(x) * mean(y)
@@ -271,10 +279,7 @@ def moved_px(a, b, warp):
 
 def _cells(x):
     """Sum over overlapping squares of 2 CELL pixels a side: (n, 7, 7) of (n, 64, 64)."""
-    n, side = len(x), x.shape[1] // CELL
-    small = x.reshape(n, side, CELL, side, CELL).sum(axis=(2, 4))
-    rows = small[:, :-1] + small[:, 1:]
-    return rows[:, :, :-1] + rows[:, :, 1:]
+    return SUMS @ x @ SUMS.T
 
 
 def texture(a, b):
@@ -282,7 +287,7 @@ def texture(a, b):
     shares = []
     for pictures in (_halved(a), _halved(b)):
         fine = (pictures - _blurred(pictures, TEXTURE_SD)) ** 2
-        cells = _halved(_halved(fine)).mean(axis=-1)
+        cells = _grey(_halved(_halved(fine)))
         shares.append((cells > TEXTURE**2).mean(axis=(1, 2)))
     return np.minimum(*shares)
 
@@ -293,12 +298,26 @@ def _blurred(pictures, sd_px):
     return gaussian_filter(pictures, (0, sd_px, sd_px, 0))
 
 
-def _pair(thumbnails, candidates, side):
+def reduced(thumbnails, side):
+    """Average all pictures to `side` pixels: uint8, a sixteenth of the memory at 16 of 64."""
+    small = np.empty((len(thumbnails), side, side, 3), np.uint8)
+    for first in range(0, len(thumbnails), PICTURES):
+        rows = slice(first, first + PICTURES)
+        small[rows] = np.rint(_averaged(np.asarray(thumbnails[rows], np.float32), side))
+    return small
+
+
+def _averaged(pictures, side):
+    """Halve pictures until they have `side` pixels: (n, side, side, 3)."""
+    while pictures.shape[1] > side:
+        pictures = _halved(pictures)
+    return pictures
+
+
+def _pair(pictures, candidates, side):
     """Both pictures of each candidate, averaged to `side` pixels; the second mirrored if so."""
-    from_all = lambda rows: np.asarray(thumbnails[rows], np.float32).reshape(
-        len(rows), side, SIDE // side, side, SIDE // side, 3
-    )
-    a, b = (from_all(candidates[:, i]).mean(axis=(2, 4)) for i in (0, 1))
+    of = lambda rows: _averaged(np.asarray(pictures[rows], np.float32), side)
+    a, b = of(candidates[:, 0]), of(candidates[:, 1])
     return a, np.where(candidates[:, 3, None, None, None] == 1, b[:, :, ::-1], b)
 
 
@@ -376,7 +395,10 @@ def _unclipped(a, b):
     """Tell pixels without white in or beside them; all of them where that leaves too few."""
     from scipy.ndimage import maximum_filter
 
-    brightest = maximum_filter(np.maximum(a, b).max(axis=-1), (1, 3, 3))
+    reach = 3 if a.shape[1] == SIDE else 1
+    both = np.maximum(a, b)
+    brightest = np.maximum(np.maximum(both[..., 0], both[..., 1]), both[..., 2])
+    brightest = maximum_filter(brightest, (1, reach, reach))
     kept = (brightest < WHITE).astype(np.float32)[..., None]
     enough = kept.mean(axis=(1, 2, 3), keepdims=True) >= LEAST_UNCLIPPED
     return np.where(enough, kept, 1.0)
@@ -384,15 +406,20 @@ def _unclipped(a, b):
 
 def _halved(pictures):
     """Average squares of two by two pixels."""
-    n, height, width, channels = pictures.shape
-    return pictures.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+    rows = pictures[:, ::2] + pictures[:, 1::2]  # numpy's mean over short axes is ten times slower
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
+
+
+def _grey(pictures):
+    """Average the colours: (n, side, side)."""
+    return (pictures[..., 0] + pictures[..., 1] + pictures[..., 2]) / 3
 
 
 def details_of(pictures):
     """What is finer than an eighth of the picture, in units of its local contrast."""
     sd_px = FINE * pictures.shape[1]
     fine = pictures - _blurred(pictures, sd_px)
-    local = _blurred((fine**2).mean(axis=-1, keepdims=True), sd_px)
+    local = _blurred(_grey(fine**2)[..., None], sd_px)
     return fine / np.sqrt(local + FLAT**2)
 
 

@@ -80,7 +80,5 @@ def refusal(findings, allowed):
     if not stopping:
         return ""
     kinds = sorted({*allowed, *(f.kind for f in stopping)})
-    lines = "; ".join(f"{told(f)}.{f.words.partition(':')[2]}" for f in stopping)
-    return (
-        f"the split leaks: {lines}, or split.allow_leaks=[{','.join(kinds)}] (the report says so)"
-    )
+    lines = "; ".join(f"{told(f)}. To mend it,{f.words.partition(':')[2]}" for f in stopping)
+    return f"the split leaks: {lines}. Or split.allow_leaks=[{','.join(kinds)}]: the report says so"
