@@ -83,7 +83,10 @@ def test_a_collapsed_decoder_scores_chance(files):
     table(np.ones((20, 8))).to_csv("flat.tsv", sep="\t", index=False)
     _, figures = audited(predictions="flat.tsv")
     for line in figures["metrics"]:
-        assert line["value"] == pytest.approx(line["chance"]), line["metric"]
+        if line["metric"].endswith("_compat"):
+            assert line["value"] == 0, "all are tied, and ties lose as published"
+        else:
+            assert line["value"] == pytest.approx(line["chance"]), line["metric"]
     assert all(line["p"] > 0.001 for line in figures["metrics"])
 
 
@@ -257,7 +260,7 @@ def test_folders_of_pictures_are_scored_as_pictures(pictures):
     said, figures = audited(predictions="made", truth="true")
     found = values(figures)
     assert found["pixcorr", None] > 0.9 and found["ssim", None] > 0.5
-    assert {line["p"] for line in figures["metrics"] if line["subject"] == "all"} <= {0.01, 0.02}
+    assert {line["p"] for line in figures["metrics"] if line["subject"] == "all"} <= {0.005, 0.01}
     reasons = dict(figures["not_computed"])
     assert "it takes embeddings" in reasons["retrieval"] and "it takes" in reasons["verdict"]
     with pytest.raises(ValueError, match="are pictures and truth=.* embeddings"):

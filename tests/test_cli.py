@@ -129,7 +129,7 @@ def test_a_dry_sweep_prints_every_job_and_leaves_nothing(tmp_path):
     done = neurodecode("run", "-m", "--dry", "experiment=demo", "seed=0,1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("dry run: demo on") == 2
-    assert "2 runs, what they share counted once: 0 of 34 artifacts cached" in done.stdout
+    assert "2 runs, what they share counted once: 0 of 36 artifacts cached" in done.stdout
     assert "reconstruct  sub-03   to compute, after simulate" in done.stdout
     assert not list(tmp_path.iterdir())
 

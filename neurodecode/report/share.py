@@ -93,9 +93,10 @@ class Shared:
         return [self._coded(name) for name in self._view.files(stage, self._name(each))]
 
     def manifest(self, stage, each=None):
-        """What is recorded of an input, without its files' names."""
+        """What is recorded of an input, its files by coded names."""
         manifest = self._view.manifest(stage, self._name(each))
-        return self._clean({k: v for k, v in manifest.items() if k not in ("files", "inputs")})
+        told = self._clean({k: v for k, v in manifest.items() if k not in ("files", "inputs")})
+        return told | {"files": {self._coded(n): f for n, f in manifest["files"].items()}}
 
     def record(self, stage, each=None):
         """How an input was made, not where."""
