@@ -7,6 +7,7 @@ import numpy as np
 
 from neurodecode.core.seeds import child_rng
 from neurodecode.rigour.correction import fdr, max_t
+from neurodecode.rigour.equivalence import equivalent
 from neurodecode.rigour.judge import (
     difference,
     interval_of,
@@ -140,8 +141,12 @@ def differences(verdicts, pairs, panels, n_units, keep=lambda key: True):
     return pool_subjects(judged, n_units) if judged else {}
 
 
-def comparison_lines(judged, interval="wilson", level=0.95, seed=0):
-    """Say of every difference: its size, interval, n and two-sided p; see `metric_lines`."""
+def comparison_lines(judged, interval="wilson", level=0.95, seed=0, margin=None):
+    """Say of every difference: its size, interval, n and two-sided p; see `metric_lines`.
+
+    With a `margin` in units of the score, ``p_equivalent`` is of the claim that a difference of
+    means is within ± margin; NaN without one, and for medians.
+    """
     lines = []
     for (subject, (a, b)), scores in judged.items():
         for key, verdict in scores.items():
@@ -158,8 +163,15 @@ def comparison_lines(judged, interval="wilson", level=0.95, seed=0):
                     "hi": high,
                     "n": verdict.n,
                     "p": p_of_difference(verdict, rng),
+                    "p_equivalent": _p_equivalent(verdict, margin),
                     "space": key[0],
                     "better": verdict.better,
                 }
             )
     return lines
+
+
+def _p_equivalent(verdict, margin):
+    if margin is None or verdict.summary != "mean" or verdict.n < 2:
+        return np.nan
+    return equivalent(verdict.value, verdict.draws, verdict.n, margin).p

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.core.ranges import Count, Level, Seed
+from neurodecode.core.ranges import Count, Level, Positive, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.data.stimuli import COLUMNS, data_set_root, load_pictures
@@ -33,7 +33,7 @@ from neurodecode.weights import named_folders
 
 AGAINST = ("shuffled", "shuffled_within", "mean_brain", "matched_noise", "nuisance_only")
 AGAINST += ("prior_only", "category_oracle", "ridge")
-COMPARED = "subject metric a b difference lo hi n p space better".split()
+COMPARED = "subject metric a b difference lo hi n p p_equivalent space better".split()
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class EvaluateConfig:
     encoder: dict | None
     reader: dict | None
     against: tuple[str, ...] = AGAINST
+    margin: Positive | None = None
     n_bootstrap: Count = 1000
     n_permutations: Count = 1000
     interval: Literal["wilson", "percentile", "bca"] = "wilson"
@@ -95,7 +96,8 @@ def run(config, inputs, out):
     how = {"interval": config.interval, "level": config.level, "seed": config.seed}
     scored = metric_lines(pool_subjects(verdicts, n_units), kinds, **how)
     pairs = _pairs(kinds, config.against)
-    compared = comparison_lines(differences(verdicts, pairs, panels, n_units, whole.get), **how)
+    judged = differences(verdicts, pairs, panels, n_units, whole.get)
+    compared = comparison_lines(judged, **how, margin=config.margin)
     figures = {
         "metrics": _without_nan(scored),
         "comparisons": _without_nan(compared),

@@ -19,6 +19,10 @@ COLUMNS = (
     "behind behind_lo behind_hi behind_p verdict test_openings split"
 ).split()
 N_DRAWS = 1000
+SEEDS = (
+    "runs differ in their seeds: the best of several seeds is chosen on the test set and scores "
+    "too high; report the seeds of one configuration together (neurodecode report RUN…)"
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,9 @@ def leaderboard(
     for number, names in enumerate(groups, 1):
         lines += _ranked(number, [by_name[n] for n in names], found)
     notes += [f"may differ, as asked: {', '.join(allow)}"] if allow else []
+    notes += (
+        [SEEDS] if len({json.dumps(e.card["seeds"], sort_keys=True) for e in entries}) > 1 else []
+    )
     return Board(lines, _titles(groups, protocols, allow), notes)
 
 

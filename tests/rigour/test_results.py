@@ -87,3 +87,11 @@ def test_comparisons_cover_every_pair_and_subject_of_what_is_kept():
         assert (line["lo"] > 0) == better and (line["hi"] < 0) == (not better)
         assert line["p"] <= 0.05
     assert comparison_lines(differences(VERDICTS, [], PANELS, N)) == []
+
+
+def test_equivalence_is_told_where_a_margin_is_named():
+    judged = differences(VERDICTS, [("model", "shuffled")], PANELS, N)
+    plain, wide, narrow = (comparison_lines(judged, margin=m) for m in (None, 5.0, 0.01))
+    assert all(np.isnan(line["p_equivalent"]) for line in plain)
+    assert all(line["p_equivalent"] < 0.05 for line in wide), "half a unit is within five"
+    assert all(line["p_equivalent"] > 0.5 for line in narrow)

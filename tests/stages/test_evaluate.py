@@ -281,6 +281,7 @@ def test_every_option_changes_some_output(evaluated):
         {"interval": "bca"},
         {"level": 0.8},
         {"against": ["ridge"]},
+        {"margin": 0.1},
         {"reader": None},
         {"encoder": None},
         {"metrics": {"pixcorr": METRICS["pixcorr"]}},
