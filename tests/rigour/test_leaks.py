@@ -68,6 +68,13 @@ def test_copies_are_named_with_their_mirroring_and_only_across_sides(pictures):
     assert len(near_duplicates(all_, sides).pairs) == 0
 
 
+def test_a_plain_picture_is_a_copy_of_itself_and_of_no_other():
+    plain = np.zeros((3, SIDE, SIDE, 3), np.uint8)
+    plain[:2, 20:30, 20:30] = 255
+    plain[2, 22:32, 20:30] = 255
+    assert near_duplicates(plain).pairs.tolist() == [[0, 1]]
+
+
 def test_blocks_change_nothing(pictures, monkeypatch):
     both = np.concatenate([bench.thumbnails(pictures)] * 2)
     whole = near_duplicates(both)

@@ -45,7 +45,10 @@ SUMS = np.array(  # which pixels are in which cell, along one side
 CONTRAST = 16.0  # grey values, of cells that can be unlike
 MOST_UNLIKE, LEAST_UNLIKE = 0.2, 0.005  # one minus the correlation of a cell; and in units of
 TIMES_WHOLE, TIMES_PART = 15, 80  # the usual cell, of copies that are whole or cropped
-MOST_MOVED = 0.4  # pixels of a thumbnail, beyond three standard errors
+SAME = 1.0  # mean difference, grey values, of a copy in any case
+LEAST_AS_THEY_ARE = 0.9  # correlation at the coarsest level of copies that need no alignment
+MOST_MOVED_AS_THEY_ARE = 0.1  # pixels of a thumbnail, beyond three standard errors, and
+MOST_MOVED = 0.4  # of copies that were aligned
 SURE = 0.15  # standard error, pixels, of cells that can have moved
 WHITE = 240.0  # grey values from which a picture that was brightened may be clipped
 LEAST_UNCLIPPED = 0.04  # share of pixels
@@ -184,26 +187,53 @@ def _packed(waves):
 
 
 def similarity(thumbnails, candidates):
-    """Align candidates and correlate them: of all pixels, and of their details; -1 if let go."""
+    """Correlate candidates, all pixels and details, as they are and aligned; -1 if let go."""
     pixels, details = np.full((2, len(candidates)), -1.0)
     coarse = reduced(thumbnails, LEVELS[0][0])
     for first in range(0, len(candidates), BATCH):
         rows = np.arange(first, min(first + BATCH, len(candidates)))
-        views = np.array(CROPS, np.float32)[candidates[rows, 2]]
-        warp = np.stack([views[:, 0], views[:, 2], views[:, 0], views[:, 1]], axis=1)
-        for side, n_steps, least in LEVELS:
-            if not len(rows):
-                break
-            known = coarse if side == LEVELS[0][0] else thumbnails
-            a, b = _pair(known, candidates[rows], side)
-            clear = _unclipped(a, b)[..., 0]
-            warp, close = align(_grey(a), _grey(b), clear, warp, n_steps)
-            keep = close >= least
-            rows, warp, a, b = rows[keep], warp[keep], a[keep], b[keep]
-        if len(rows):
-            pixels[rows], details[rows] = agreement(a, b, warp)
-            details[rows[~one_picture(a, b, warp)]] = -1.0
+        for found, warp in (
+            as_they_are(thumbnails, coarse, candidates, rows),
+            aligned(thumbnails, coarse, candidates, rows),
+        ):
+            if not len(found):
+                continue
+            a, b = _pair(thumbnails, candidates[found], SIDE)
+            new = np.stack(agreement(a, b, warp))
+            new[1, ~one_picture(a, b, warp)] = -1.0
+            new[:, _same(a, b) & (warp == WHOLE).all(axis=1)] = 1.0
+            better = new[1] > details[found]
+            pixels[found[better]], details[found[better]] = new[:, better]
     return pixels, details
+
+
+def as_they_are(thumbnails, coarse, candidates, rows):
+    """Take candidates that agree without being aligned: of flat pictures no place can be found."""
+    a, b = _pair(coarse, candidates[rows], LEVELS[0][0])
+    clear = _unclipped(a, b)[..., 0]
+    alike = correlation(_grey(a), _grey(b), clear) >= LEAST_AS_THEY_ARE
+    rows = rows[alike | _same(a, b)]
+    return rows, np.tile(WHOLE, (len(rows), 1))
+
+
+def _same(a, b):
+    """Say whether pictures differ by no more than rounding does, however little they show."""
+    return np.abs(a - b).mean(axis=(1, 2, 3)) <= SAME
+
+
+def aligned(thumbnails, coarse, candidates, rows):
+    """Align candidates from coarse to fine; those that still agree, and the parts that do."""
+    views = np.array(CROPS, np.float32)[candidates[rows, 2]]
+    warp = np.stack([views[:, 0], views[:, 2], views[:, 0], views[:, 1]], axis=1)
+    for side, n_steps, least in LEVELS:
+        if not len(rows):
+            break
+        known = coarse if side == LEVELS[0][0] else thumbnails
+        a, b = _pair(known, candidates[rows], side)
+        clear = _unclipped(a, b)[..., 0]
+        warp, close = align(_grey(a), _grey(b), clear, warp, n_steps)
+        rows, warp = rows[close >= least], warp[close >= least]
+    return rows, warp
 
 
 def one_picture(a, b, warp):
@@ -213,12 +243,14 @@ def one_picture(a, b, warp):
     and it is as like everywhere as its noise allows. One object on a plain ground looks like a
     cropped view of itself from nearby: where so little is seen, only whole copies can be told.
     """
-    whole = np.abs(warp - WHOLE).max(axis=1) <= UNMOVED
+    off = np.abs(warp - WHOLE).max(axis=1)
+    whole = off <= UNMOVED
     views = whole | (is_part(warp) & (texture(a, b) >= LEAST_TEXTURE))
     worst, usual = unlikeness(a, b, warp)
     times = np.where(whole, TIMES_WHOLE, TIMES_PART)
     alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + times * usual)
-    return views & alike & (moved_px(a, b, warp) <= MOST_MOVED)
+    most = np.where(off == 0, MOST_MOVED_AS_THEY_ARE, MOST_MOVED)
+    return views & alike & (moved_px(a, b, warp) <= most)
 
 
 def is_part(warp):
