@@ -43,9 +43,10 @@ SUMS = np.array(  # which pixels are in which cell, along one side
     np.float32,
 )
 CONTRAST = 16.0  # grey values, of cells that can be unlike
+MOST_UNLIKE_PLAIN = 0.05  # on a plain ground, where no cells tell what noise does, and elsewhere:
 MOST_UNLIKE, LEAST_UNLIKE = 0.2, 0.005  # one minus the correlation of a cell; and in units of
 TIMES_WHOLE, TIMES_PART = 15, 80  # the usual cell, of copies that are whole or cropped
-SAME = 1.0  # mean difference, grey values, of a copy in any case
+SAME = 2.0  # largest difference, grey values, of a copy in any case
 LEAST_AS_THEY_ARE = 0.9  # correlation at the coarsest level of copies that need no alignment
 MOST_MOVED_AS_THEY_ARE = 0.1  # pixels of a thumbnail, beyond three standard errors, and
 MOST_MOVED = 0.4  # of copies that were aligned
@@ -218,7 +219,7 @@ def as_they_are(thumbnails, coarse, candidates, rows):
 
 def _same(a, b):
     """Say whether pictures differ by no more than rounding does, however little they show."""
-    return np.abs(a - b).mean(axis=(1, 2, 3)) <= SAME
+    return np.abs(a - b).max(axis=(1, 2, 3)) <= SAME
 
 
 def aligned(thumbnails, coarse, candidates, rows):
@@ -245,10 +246,12 @@ def one_picture(a, b, warp):
     """
     off = np.abs(warp - WHOLE).max(axis=1)
     whole = off <= UNMOVED
-    views = whole | (is_part(warp) & (texture(a, b) >= LEAST_TEXTURE))
+    plain = texture(a, b) < LEAST_TEXTURE
+    views = whole | (is_part(warp) & ~plain)
     worst, usual = unlikeness(a, b, warp)
     times = np.where(whole, TIMES_WHOLE, TIMES_PART)
-    alike = worst <= np.minimum(MOST_UNLIKE, LEAST_UNLIKE + times * usual)
+    most = np.where(plain, MOST_UNLIKE_PLAIN, MOST_UNLIKE)
+    alike = worst <= np.minimum(most, LEAST_UNLIKE + times * usual)
     most = np.where(off == 0, MOST_MOVED_AS_THEY_ARE, MOST_MOVED)
     return views & alike & (moved_px(a, b, warp) <= most)
 
