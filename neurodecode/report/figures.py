@@ -228,8 +228,7 @@ def bottleneck_curve(rows, knees, limits=None):
         dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
         axes.axhline(rows["chance"].mean(), **dashed)
         axes.set_ylim(limits)
-        for i, (name, one) in enumerate((n, knees[n]) for n in colours if n in knees):
-            _knee(axes, one, colours[name], np.log2(most + 1), i)
+        _knees(axes, {n: knees[n] for n in colours if n in knees}, colours, np.log2(most + 1))
         ticks = [0, *(2**k for k in range(20) if 2**k <= most)]
         axes.set_xticks([*np.log2(np.add(ticks, 1)), whole], [*map(str, ticks), "all"])
         axes.set_xlabel("brain dimensions")
@@ -248,18 +247,18 @@ def _narrowed(axes, curve, name, colour, whole):
         axes.scatter([whole], [one.value], s=18, color=colour, linewidths=0, zorder=3)
 
 
-def _knee(axes, knee, colour, end, place):
-    """A dotted line where the curve bends, with its number and interval beside it."""
-    where = knee.get("knee")
-    if where is None or where != where:
-        return
-    x = np.log2(where + 1)
-    axes.axvline(x, color=colour, linewidth=0.9, linestyle=":", zorder=0)
-    text = f"{number(where, 1)} {interval(knee.get('lo'), knee.get('hi'), 1)}".strip()
-    before = x > 0.7 * end
-    at = {"xy": (x, 0.16 + 0.09 * place), "xycoords": ("data", "axes fraction")}
-    at |= {"xytext": (-3 if before else 3, 0), "textcoords": "offset points"}
-    axes.annotate(text, **at, color=colour, fontsize=7, ha="right" if before else "left")
+def _knees(axes, knees, colours, end):
+    """A dotted line where each curve bends; numbers and intervals stand beside all of them."""
+    known = {n: k for n, k in knees.items() if k.get("knee") is not None and k["knee"] == k["knee"]}
+    x = {name: np.log2(one["knee"] + 1) for name, one in known.items()}
+    left = bool(x) and max(x.values()) > 0.7 * end
+    edge = (min if left else max)(x.values(), default=0)
+    for i, (name, one) in enumerate(known.items()):
+        axes.axvline(x[name], color=colours[name], linewidth=0.9, linestyle=":", zorder=0)
+        text = f"{number(one['knee'], 1)} {interval(one.get('lo'), one.get('hi'), 1)}".strip()
+        at = {"xy": (edge, 0.16 + 0.09 * i), "xycoords": ("data", "axes fraction")}
+        at |= {"xytext": (-3 if left else 3, 0), "textcoords": "offset points"}
+        axes.annotate(text, **at, color=colours[name], fontsize=7, ha="right" if left else "left")
 
 
 def recovery_curve(rows, smooth=7):

@@ -56,6 +56,7 @@ def _leaks(inputs):
 def _line(finding):
     pairs = [" and ".join(map(str, pair)) for pair in finding.get("examples", [])[:3]]
     words = finding.get("words") or f"{finding['kind']}: {finding.get('n', '?')} found"
+    words = words[:1].upper() + words[1:]
     return f"{words.rstrip('.')}{': ' if pairs else ''}{'; '.join(pairs)}"
 
 
