@@ -72,6 +72,14 @@ def first_member(inputs, stage):
     return members[0] if members else None
 
 
+def permuted(inputs):
+    """Whether training labels were dealt at random: the run is a draw of the null."""
+    if not inputs.has("train"):
+        return False
+    config = inputs.manifest("train", each=first_member(inputs, "train"))["config"]
+    return config.get("permutation") is not None
+
+
 def unit(inputs):
     """What is drawn again for an interval, and what n counts: (plural, plural)."""
     folds = not inputs.has("evaluate") and inputs.has("crossvalidate")

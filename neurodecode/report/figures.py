@@ -4,7 +4,13 @@ import io
 
 import numpy as np
 
-from neurodecode.report.words import condition_colours, condition_label
+from neurodecode.report.words import (
+    condition_colours,
+    condition_label,
+    condition_marker,
+    interval,
+    number,
+)
 
 COLOUR, SHADES = "#0b5cad", ("#57606a", "#8b949e", "#3f7f93", "#9b6a9b", "#7a5c00", "#5a6b2f")
 INK, FAINT = "#1b1f24", "#8b949e"
@@ -72,8 +78,8 @@ def scores(rows, subjects, colours):
             mine = rows[rows["condition"] == name].set_index("subject").reindex(subjects)
             y = np.arange(len(subjects)) + 0.62 * ((i + 0.5) / len(names) - 0.5)
             axes.hlines(y, mine["lo"], mine["hi"], color=colours[name], linewidth=1.4)
-            size = 26 if name == "model" else 13
-            axes.scatter(mine["value"], y, s=size, color=colours[name], zorder=3, linewidths=0)
+            look = {"s": 28 if name == "model" else 19, "marker": condition_marker(name)}
+            axes.scatter(mine["value"], y, color=colours[name], zorder=3, linewidths=0, **look)
         _chance(axes, rows, subjects)
         axes.set_yticks(range(len(subjects)), [_subject(s) for s in subjects])
         axes.set_ylim(len(subjects) - 0.5, -0.5)
@@ -113,7 +119,8 @@ def group_scores(rows, labels, colours):
             shift = 0.7 * ((i + 0.5) / len(names) - 0.5)
             for label, mine in rows[rows["condition"] == name].groupby("label", sort=False):
                 y = place[label] + shift
-                _runs_of_one(axes, mine, y, colours[name], 0.7 / len(names))
+                look = {"color": colours[name], "marker": condition_marker(name)}
+                _runs_of_one(axes, mine, y, look, 0.7 / len(names))
         for label, mine in rows.groupby("label", sort=False):
             ends = place[label] - 0.5, place[label] + 0.5
             dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
@@ -127,15 +134,16 @@ def group_scores(rows, labels, colours):
     return figure
 
 
-def _runs_of_one(axes, rows, y, colour, height):
+def _runs_of_one(axes, rows, y, look, height):
     """A subject's runs close together, each with its interval; the mean on top of them."""
     many = len(rows) > 1
     spread = y + 0.6 * height * (np.linspace(-0.5, 0.5, len(rows)) if many else np.zeros(1))
     faint = 0.45 if many else 1.0
-    axes.hlines(spread, rows["lo"], rows["hi"], color=colour, linewidth=0.9, alpha=faint)
-    axes.scatter(rows["value"], spread, s=7, color=colour, alpha=faint, linewidths=0, zorder=2)
+    bar = {"color": look["color"], "linewidth": 0.9, "alpha": faint}
+    axes.hlines(spread, rows["lo"], rows["hi"], **bar)
+    axes.scatter(rows["value"], spread, s=7, alpha=faint, linewidths=0, zorder=2, **look)
     if many:
-        axes.scatter([rows["value"].mean()], [y], s=24, color=colour, linewidths=0, zorder=3)
+        axes.scatter([rows["value"].mean()], [y], s=24, linewidths=0, zorder=3, **look)
 
 
 def learning_curve(history):
@@ -186,15 +194,21 @@ def _chance(axes, rows, subjects):
     axes.vlines(levels, y - 0.5, y + 0.5, **dashed)
 
 
-def bottleneck_curve(rows, knees):
+def bottleneck_curve(rows, knees, limits=None):
     """Draw scores by the number of brain dimensions let through, a line per decoder.
+
+    Dimensions stand at log2(d + 1), so that none at all has a place; the untouched brain stands
+    apart at the right.
 
     Parameters
     ----------
     rows : DataFrame
-        Of bottleneck.tsv, one subject and metric: decoder, n_dims, value, lo, hi, chance.
+        Of bottleneck.tsv, one subject and metric: decoder, n_dims (NaN: the whole brain), value,
+        lo, hi, chance.
     knees : dict
-        Decoder -> {knee, lo, hi, …}.
+        Decoder -> {knee, lo, hi, …}, of this metric.
+    limits : (float, float), optional
+        Of the scores, where several figures are to be compared.
 
     Returns
     -------
@@ -204,40 +218,58 @@ def bottleneck_curve(rows, knees):
     from matplotlib.figure import Figure
 
     colours = condition_colours(list(rows["decoder"].unique()))
+    most = rows["n_dims"].max()
+    whole = np.log2(most + 1) + 1
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.6, 2.2), layout="constrained")
+        figure = Figure(figsize=(3.6, 2.3), layout="constrained")
         axes = figure.subplots()
-        for name, curve in rows.groupby("decoder", sort=False):
-            curve = curve.sort_values("n_dims")
-            colour, label = colours[name], condition_label(name)
-            axes.fill_between(
-                curve["n_dims"], curve["lo"], curve["hi"], color=colour, alpha=0.15, linewidth=0
-            )
-            axes.plot(curve["n_dims"], curve["value"], color=colour, linewidth=1.5, label=label)
-            knee = knees.get(name, {}).get("knee")
-            if knee is not None and knee == knee:
-                axes.axvline(knee, color=colour, linewidth=0.9, linestyle=":", zorder=0)
+        for i, (name, curve) in enumerate(rows.groupby("decoder", sort=False)):
+            _narrowed(axes, curve, name, colours[name], whole + 0.25 * (i - (len(colours) - 1) / 2))
         dashed = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 2)), "zorder": 0}
         axes.axhline(rows["chance"].mean(), **dashed)
-        axes.set_xscale("log", base=2)
-        ticks = sorted(rows["n_dims"].unique())
-        axes.set_xticks(ticks[:: 1 + len(ticks) // 9])
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.minorticks_off()
+        axes.set_ylim(limits)
+        _knees(axes, {n: knees[n] for n in colours if n in knees}, colours, np.log2(most + 1))
+        ticks = [0, *(2**k for k in range(20) if 2**k <= most)]
+        axes.set_xticks([*np.log2(np.add(ticks, 1)), whole], [*map(str, ticks), "all"])
         axes.set_xlabel("brain dimensions")
-        axes.legend(frameon=False, fontsize=7.5, loc="lower right", labelcolor=INK)
     return figure
 
 
+def _narrowed(axes, curve, name, colour, whole):
+    """One decoder's curve, and at `whole` its score with the untouched brain."""
+    through = curve[curve["n_dims"].notna()].sort_values("n_dims")
+    x = np.log2(through["n_dims"].to_numpy(float) + 1)
+    axes.fill_between(x, through["lo"], through["hi"], color=colour, alpha=0.15, linewidth=0)
+    look = {"color": colour, "linewidth": 1.5, "marker": condition_marker(name)}
+    axes.plot(x, through["value"], ms=3, label=condition_label(name), **look)
+    for one in curve[curve["n_dims"].isna()].itertuples():
+        axes.vlines(whole, one.lo, one.hi, color=colour, linewidth=1.5)
+        axes.scatter([whole], [one.value], s=18, color=colour, linewidths=0, zorder=3)
+
+
+def _knees(axes, knees, colours, end):
+    """A dotted line where each curve bends; numbers and intervals stand beside all of them."""
+    known = {n: k for n, k in knees.items() if k.get("knee") is not None and k["knee"] == k["knee"]}
+    x = {name: np.log2(one["knee"] + 1) for name, one in known.items()}
+    left = bool(x) and max(x.values()) > 0.7 * end
+    edge = (min if left else max)(x.values(), default=0)
+    for i, (name, one) in enumerate(known.items()):
+        axes.axvline(x[name], color=colours[name], linewidth=0.9, linestyle=":", zorder=0)
+        text = f"{number(one['knee'], 1)} {interval(one.get('lo'), one.get('hi'), 1)}".strip()
+        at = {"xy": (edge, 0.16 + 0.09 * i), "xycoords": ("data", "axes fraction")}
+        at |= {"xytext": (-3 if left else 3, 0), "textcoords": "offset points"}
+        axes.annotate(text, **at, color=colours[name], fontsize=7, ha="right" if left else "left")
+
+
 def recovery_curve(rows, smooth=7):
-    """Draw the correlation of each dimension of the embedding, and its running mean.
+    """Draw the correlation along each axis of the embedding, and its running mean.
 
     Parameters
     ----------
     rows : DataFrame
-        condition, component, r, n.
+        Of recovery.tsv, one subject: condition, axis, correlation, threshold.
     smooth : int
-        Components in a mean, an odd number.
+        Axes in a mean, an odd number.
 
     Returns
     -------
@@ -247,19 +279,20 @@ def recovery_curve(rows, smooth=7):
     from matplotlib.figure import Figure
 
     colours = condition_colours(list(rows["condition"].unique()))
-    reach = 1.96 / np.sqrt(max(rows["n"].iloc[0] - 1, 1))
     with rc_context(STYLE):
         figure = Figure(figsize=(3.6, 2.2), layout="constrained")
         axes = figure.subplots()
-        axes.axhspan(-reach, reach, color=FAINT, alpha=0.2, linewidth=0)
         for name, curve in rows.groupby("condition", sort=False):
-            look = {"color": colours[name], "label": condition_label(name)}
-            axes.scatter(curve["component"], curve["r"], s=4, color=colours[name], alpha=0.35)
-            mean = curve["r"].rolling(smooth, center=True, min_periods=1).mean()
-            axes.plot(curve["component"], mean, linewidth=1.5, **look)
-        axes.set_xlabel("dimension")
+            look = {"color": colours[name], "marker": condition_marker(name)}
+            axes.scatter(curve["axis"], curve["correlation"], s=5, alpha=0.35, linewidths=0, **look)
+            mean = curve["correlation"].rolling(smooth, center=True, min_periods=1).mean()
+            label = condition_label(name)
+            axes.plot(curve["axis"], mean, color=colours[name], linewidth=1.5, label=label)
+            level = {"color": colours[name], "linewidth": 0.9, "linestyle": (0, (2, 2))}
+            axes.axhline(curve["threshold"].iloc[0], zorder=0, **level)
+        axes.set_xlabel("dimension of the embedding, the widest first")
         axes.set_ylabel("correlation")
-        axes.legend(frameon=False, fontsize=7.5, labelcolor=INK)
+        axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper right")
     return figure
 
 

@@ -12,6 +12,7 @@ from neurodecode.report.group_tables import (
 )
 from neurodecode.report.page import TEMPLATES, Section, render, script
 from neurodecode.report.pictures import svg_uri
+from neurodecode.report.tables import legend
 from neurodecode.report.words import (
     WITHOUT,
     condition_colours,
@@ -263,8 +264,8 @@ def _glance(study):
         "and run. "
     )
     note += "Large dots: the mean over a subject's runs, which has no interval of its own." * many
-    legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
-    return render("group_glance.html.j2", groups=groups, legend=legend, note=note.strip())
+    keys = legend(palette)
+    return render("group_glance.html.j2", groups=groups, legend=keys, note=note.strip())
 
 
 def _glance_of(group):

@@ -1,6 +1,7 @@
 """The tables of several runs: mean, spread between runs, and intervals over subjects."""
 
 from neurodecode.report.intervals import axis_for, axis_ticks, interval_plot, symmetric_axis
+from neurodecode.report.tables import families, legend
 from neurodecode.report.words import (
     condition_label,
     interval,
@@ -27,7 +28,7 @@ def score_table(group, palette):
     """
     names, groups = list(group.kinds), []
     scores = group.scores[_largest(group.scores)]
-    for family, rows in scores.groupby(_family(scores), sort=False):
+    for family, rows in families(scores):
         axis = axis_for(rows[["mean", "least", "most", "lo", "hi", "chance"]].to_numpy().ravel())
         lines = [
             _score_line(line, names, palette, axis)
@@ -42,12 +43,8 @@ def _largest(scores):
     return size == size.groupby(scores["metric"]).transform("max")
 
 
-def _family(rows):
-    return rows["metric"].map(lambda m: metric_words(m)[1])
-
-
 def _heads(names, palette, word=""):
-    return [{"name": n, "label": word + condition_label(n), "colour": palette[n]} for n in names]
+    return legend({name: palette[name] for name in names}, word)
 
 
 def _score_line(rows, names, palette, axis):
@@ -132,7 +129,7 @@ def _score_key(row):
 def difference_table(group, palette):
     """The paired differences of a group: a line per metric, a column per opponent; see above."""
     names, groups = list(group.differences["b"].unique()), []
-    for family, rows in group.differences.groupby(_family(group.differences), sort=False):
+    for family, rows in families(group.differences):
         axis = symmetric_axis(rows[["mean", "least", "most", "lo", "hi"]].to_numpy().ravel())
         lines = [
             _difference_line(group, line, names, palette, axis)

@@ -1,6 +1,6 @@
 """The verdict in plain words, from the paired comparisons; where a baseline wins it says so."""
 
-from neurodecode.report.artifacts import ALL, conditions, scored
+from neurodecode.report.artifacts import ALL, conditions, permuted, scored
 from neurodecode.report.words import (
     WITHOUT,
     condition_label,
@@ -47,9 +47,10 @@ def headline(inputs, metric=""):
     named = _of_categories(metrics)
     lead, *rivals = [*named, *baselines, controls] if named else [controls, *baselines]
     rivals = [rival for rival in rivals if rival]
+    null = "Labels permuted, a draw of the null: " if permuted(inputs) else ""
     return {
-        "sentence": _sentence("; ".join(filter(None, [lead, *rivals]))),
-        "lead": _sentence(lead),
+        "sentence": null + _sentence("; ".join(filter(None, [lead, *rivals]))),
+        "lead": null + _sentence(lead),
         "rivals": [_sentence(rival) for rival in rivals],
         "metric": metric_label(metric, _set_size(metrics, metric)),
         "elsewhere": _elsewhere(compared, metrics, metric, kinds),

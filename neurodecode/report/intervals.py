@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from html import escape
 from math import isfinite
 
-from neurodecode.report.words import condition_label, interval, number
+from neurodecode.report.words import condition_label, condition_marker, interval, number
 
-WIDTH, MARGIN, STEP = (
-    260,
-    8,
-    9,
-)  # CSS pixels: whole width, free at both ends, height of one interval
+WIDTH, MARGIN, STEP = 260, 8, 7  # CSS pixels: whole width, free at both ends, of one interval
+SHAPES = {  # markers as matplotlib calls them, in a square from -1 to 1
+    "s": "M-.85-.85H.85V.85H-.85Z",
+    "v": "M-1-.8H1L0 1Z",
+    "D": "M0-1.2L1.2 0L0 1.2L-1.2 0Z",
+    "P": "M-.4-1.1H.4V-.4H1.1V.4H.4V1.1H-.4V.4H-1.1V-.4H-.4Z",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _mark(row, axis, y):
     if value is None or not isfinite(value):
         return ""
     x = axis.x(value)
-    dot = f'<circle cx="{x}" cy="{y}" r="{3.6 if name == "model" else 2.8}" fill="{colour}"/>'
+    dot = _dot(name, x, y, colour)
     if not (isfinite(lo) and isfinite(hi)):
         return dot
     bar = (
@@ -124,6 +126,21 @@ def _mark(row, axis, y):
     )
     spoken = escape(f"{condition_label(name)} {number(value)} {interval(lo, hi)}")
     return f"<g><title>{spoken}</title>{bar}{dot}</g>"
+
+
+def marker_icon(name, colour):
+    """The marker of a condition by itself, for legends and heads of columns."""
+    dot = _dot(name, 0, 0, colour)
+    return f'<svg class="dot" viewBox="-5 -5 10 10" aria-hidden="true">{dot}</svg>'
+
+
+def _dot(name, x, y, colour):
+    """A condition's marker; the decoder's is larger."""
+    shape, size = condition_marker(name), 3.6 if name == "model" else 2.7
+    if shape not in SHAPES:
+        return f'<circle cx="{x}" cy="{y}" r="{size}" fill="{colour}"/>'
+    place = f'transform="translate({x} {y}) scale({size})"'
+    return f'<path d="{SHAPES[shape]}" {place} fill="{colour}"/>'
 
 
 def _svg(marks, height, spoken, hidden=False):

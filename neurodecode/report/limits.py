@@ -1,11 +1,21 @@
 """What the stage audit found out: the brain's share, the bottleneck, ceilings, sets, dimensions."""
 
-from neurodecode.report.artifacts import ALL, document, table
+import numpy as np
+
+from neurodecode.report.artifacts import ALL, coverage, document, table, unit
 from neurodecode.report.figures import bottleneck_curve, coverage_curve, recovery_curve
 from neurodecode.report.page import render
-from neurodecode.report.tables import panes, plain_table
-from neurodecode.report.words import condition_label, interval, metric_label, number
+from neurodecode.report.tables import legend, panes, plain_table
+from neurodecode.report.words import (
+    condition_colours,
+    condition_label,
+    family_place,
+    interval,
+    metric_label,
+    number,
+)
 
+LONG = 12  # rows of a table that are shown at once; more stand in tabs by subject
 SHARE = (
     "(decoder − prior only) / (ceiling − prior only): 0 is what a generator shows without any "
     "brain, 1 what embedding and generator allow. No value where the ceiling is not above the "
@@ -13,22 +23,33 @@ SHARE = (
 )
 BOTTLENECK = (
     "Score of a decoder that is let see only so many dimensions of the brain, by the number of "
-    "dimensions; band: bootstrap interval, dashed: chance, dotted: the knee. A curve that is flat "
-    "after few dimensions needs little of the brain."
+    "dimensions; band: {coverage} bootstrap interval over {unit}; dashed: chance; dotted: the knee "
+    "and its interval; “all”: the untouched brain. A curve that is flat after few dimensions needs "
+    "little of the brain."
 )
+NARROWED = {  # scores of the bottleneck
+    "correlation": "correlation with the true embedding",
+    "two_way": "two-way identification",
+    "top1": "top 1 among the test pictures",
+}
 RECOVERY = (
     "Correlation over test pictures of predicted and true embedding, for each of its dimensions: "
-    "principal components of the pictures that are not in the test, the widest first. Dots: one "
-    "dimension; lines: their running mean. Grey: where 95 % of correlations of nothing would lie."
+    "principal components of the training pictures, the widest first. Marks: one dimension; lines: "
+    "their running mean; dashed: what the best dimension of a shuffled order stays below, 95 % of "
+    "the time. A dimension above its line is recovered."
 )
 SETS = (
     "For each test picture, a set of candidates that should hold the true one as often as the "
-    "level says; calibrated on validation pictures. Left: how often it does (the diagonal is what "
-    "is promised). Right: how many candidates that takes; fewer is surer."
+    "level says; calibrated on validation pictures. Fewer candidates are surer."
+)
+SETS_CURVES = (
+    "Left: how often they hold it (the diagonal is what is promised). Right: how many candidates "
+    "that takes."
 )
 CEILINGS = (
-    "What the repeats of a picture allow: of a response, the share of its variance that comes "
-    "back; of decoding, the score that a perfect decoder would reach on the same data."
+    "What the repeats of a picture allow. Response: the share of its variance that comes back, of "
+    "all channels and of each region. Decoding: the correlation of embeddings that these trials "
+    "allow, and the one that this decoder would reach without trial noise."
 )
 COLLAPSE = (
     "Effective rank of true and predicted embeddings of the test pictures, and the share of their "
@@ -55,8 +76,22 @@ def brain_share(study):
 
 def ceilings(study):
     """What can be reached: noise ceilings, and the dimensions that predictions can use."""
+    return _joined(_ceilings(study), _collapse(study), "Dimensions")
+
+
+def _ceilings(study):
+    """Noise ceilings, what each is of in words."""
     found = table(study.inputs, "audit", "ceilings.tsv")
-    return _joined(_plain(study, "ceilings", found, CEILINGS), _collapse(study), "Dimensions")
+    if found is None or not len(found):
+        return None
+    of_responses = found["kind"] == "response"
+    named = found["roi"].replace({"all": "all channels"})
+    told = found.assign(
+        roi=named.where(of_responses, found["roi"].map(condition_label)),
+        kind=found["kind"].replace({"noise-free": "decoding, no trial noise"}),
+        n_repeats=found["n_repeats"].map(lambda n: "∞" if n == np.inf else f"{n:g}"),
+    )
+    return _plain(study, "ceilings", found, CEILINGS, told.rename(columns={"roi": "of"}))
 
 
 def _joined(first, second, title):
@@ -70,60 +105,107 @@ def _joined(first, second, title):
 
 
 def _attributable(study):
-    """The brain-attributable score of each metric and subject."""
+    """The brain-attributable score of each metric, a tab per subject."""
     found = table(study.inputs, "audit", "attributable.tsv")
     if found is None or not len(found):
         return None
-    heads = ["subject", "metric", "brain-attributable", "interval", "n", "decoder", "prior only",
-             "ceiling"]  # fmt: skip
-    rows = [
-        [r.subject, metric_label(r.metric, r.set_size), number(r.value, 2), interval(r.lo, r.hi),
-         number(r.n), number(r.model, 2), number(r.prior_only, 2), number(r.ceiling, 2)]
+    heads = ["metric", "brain-attributable", "interval", "n", "decoder", "prior only", "ceiling"]
+    tabs = [
+        {"name": s, "heads": heads, "rows": _shares(found[found["subject"] == s])}
         for s in panes(found)
-        for r in found[found["subject"] == s].itertuples()
+    ]
+    about = {"text": SHARE, "files": [study.table("attributable", found)]}
+    return render("tabs.html.j2", name="attributable", tabs=tabs, **about)
+
+
+def _shares(rows):
+    order = rows["metric"].map(family_place).sort_values(kind="stable").index
+    return [
+        [metric_label(r.metric, r.set_size), number(r.value, 2), interval(r.lo, r.hi),
+         number(r.n), number(r.model, 2), number(r.prior_only, 2), number(r.ceiling, 2)]
+        for r in rows.loc[order].itertuples()
     ]  # fmt: skip
-    files = [study.table("attributable", found)]
-    return render("table.html.j2", heads=heads, rows=rows, text=SHARE, files=files)
 
 
 def bottleneck(study):
-    """The score by the number of brain dimensions let through, a panel per subject and metric."""
+    """The score by the number of brain dimensions let through: metrics below, subjects beside."""
     found = table(study.inputs, "audit", "bottleneck.tsv")
     if found is None or not len(found):
         return None
     knees = document(study.inputs, "audit", "bottleneck.json") or {}
-    panels = []
-    for (subject, metric), rows in found.groupby(["subject", "metric"], sort=False):
-        if subject not in panes(found):
-            continue
-        figure = bottleneck_curve(rows, knees.get(subject, {}))
-        who = "all subjects" if subject == ALL else subject
-        title = f"{who}: {metric_label(metric)}"
-        kept = study.figure(f"bottleneck_{subject}_{metric}", figure)
-        panels.append(kept | {"title": title, "alt": f"{title} by brain dimensions"})
-    heads = ["subject", "decoder", "knee", "interval", "score with all dimensions"]
+    groups = [
+        {"title": NARROWED.get(m) or metric_label(m), "figures": _narrowed(study, m, rows, knees)}
+        for m, rows in found.groupby("metric", sort=False)
+    ]
+    heads = ["subject", "decoder", "knee", "interval", "score with the whole brain", "chance", "n"]
     rows = [
         [s, condition_label(d), number(k.get("knee"), 1), interval(k.get("lo"), k.get("hi"), 1),
-         number(k.get("full"), 2)]
+         number(k.get("full"), 2), number(one["chance"], 2), number(one["n"])]
         for s in panes(found)
         for d, k in knees.get(s, {}).items()
+        for one in [_of(found, s, k.get("metric")).iloc[0]]
     ]  # fmt: skip
-    files = [study.table("bottleneck", found)]
-    about = {"text": BOTTLENECK, "layout": "panels", "heads": heads, "rows": rows, "files": files}
-    return render("curves.html.j2", figures=_pooled_first(panels), **about)
+    text = BOTTLENECK.format(coverage=coverage(study.inputs), unit=unit(study.inputs)[0])
+    about = {
+        "text": text,
+        "heads": heads,
+        "rows": rows,
+        "files": [study.table("bottleneck", found)],
+    }
+    keys = legend(condition_colours(list(found["decoder"].unique())))
+    return render("narrowed.html.j2", groups=groups, legend=keys, **about)
+
+
+def _narrowed(study, metric, rows, knees):
+    """The panels of one metric, a subject each, on one scale."""
+    ends = rows[["lo", "hi", "chance"]].to_numpy()
+    pad = 0.05 * (np.nanmax(ends) - np.nanmin(ends))
+    limits = float(np.nanmin(ends) - pad), float(np.nanmax(ends) + pad)
+    figures = []
+    for subject in panes(rows):
+        own = {d: k for d, k in knees.get(subject, {}).items() if k.get("metric", metric) == metric}
+        figure = bottleneck_curve(rows[rows["subject"] == subject], own, limits)
+        who = "all subjects" if subject == ALL else subject
+        alt = f"{who}: {NARROWED.get(metric) or metric_label(metric)} by brain dimensions"
+        kept = study.figure(f"bottleneck_{subject}_{metric}", figure)
+        figures.append(kept | {"title": who, "alt": alt})
+    return figures
+
+
+def _of(found, subject, metric):
+    """Rows of a subject, of this metric if it is named."""
+    mine = found[found["subject"] == subject]
+    return mine[mine["metric"] == metric] if metric in set(mine["metric"]) else mine
 
 
 def recovery(study):
     """Which dimensions of the embedding are predicted, a panel per subject."""
-    found = study.recovery()
-    if found is None:
+    found = table(study.inputs, "audit", "recovery.tsv")
+    if found is None or not len(found):
         return None
     figures = []
     for subject, rows in found.groupby("subject", sort=False):
         kept = study.figure(f"recovery_{subject}", recovery_curve(rows))
         figures.append(kept | {"title": subject, "alt": f"{subject}: recovery by dimension"})
+    heads = ["subject", "decoder", "recovered", "of", "their share of variance", "threshold", "n"]
+    rows = [
+        [subject, condition_label(name), number(int(_true(own["recovered"]).sum())),
+         number(len(own)), number(own.loc[_true(own["recovered"]), "share"].sum(), 2),
+         number(own["threshold"].iloc[0], 2), number(_n_tested(study, subject))]
+        for (subject, name), own in found.groupby(["subject", "condition"], sort=False)
+    ]  # fmt: skip
+    about = {"text": RECOVERY, "heads": heads, "rows": rows}
     files = [study.table("recovery", found)]
-    return render("figure.html.j2", figures=figures, text=RECOVERY, layout="panels", files=files)
+    return render("curves.html.j2", figures=figures, layout="panels", files=files, **about)
+
+
+def _true(column):
+    return column.astype(str) == "True"
+
+
+def _n_tested(study, subject):
+    rows = table(study.inputs, "predict", "rows.tsv", subject)
+    return float("nan") if rows is None else rows["stimulus_id"].nunique()
 
 
 def sets(study):
@@ -134,14 +216,17 @@ def sets(study):
     import pandas as pd
 
     shown = pd.concat(found[found["subject"] == subject] for subject in panes(found))
+    several = found["level"].nunique() > 1  # of one level the table says all
     figures = [
         study.figure(f"sets_{name}", coverage_curve(shown, name)) | {"title": title, "alt": title}
         for name, title in (("coverage", "coverage by level"), ("mean_size", "set size by level"))
+        if several
     ]
     heads, rows = _table(shown)
     files = [study.table("candidate_sets", found)]
-    about = {"text": f"{SETS} {_abstained(study)}".strip(), "heads": heads, "rows": rows}
-    return render("curves.html.j2", figures=figures, layout="panels", files=files, **about)
+    text = " ".join(filter(None, [SETS, SETS_CURVES * several, _abstained(study)]))
+    about = {"text": text, "heads": heads, "rows": rows, "files": files}
+    return render("curves.html.j2", figures=figures, layout="panels", **about)
 
 
 def _abstained(study):
@@ -165,15 +250,21 @@ def _collapse(study):
         condition=found["condition"].map(condition_label),
         collapsed=found["collapsed"].map(lambda c: "yes" if str(c) == "True" else "no"),
     )
-    return _plain(study, "collapse", told, COLLAPSE)
+    return _plain(study, "collapse", found, COLLAPSE, told)
 
 
-def _plain(study, name, found, text):
-    if found is None or not len(found):
-        return None
-    heads, rows = _table(found)
+def _plain(study, name, found, text, told):
+    """What is `told` of a table, in tabs by subject where it is long, and the table as a file."""
     files = [study.table(name, found)]
-    return render("table.html.j2", heads=heads, rows=rows, text=text, files=files)
+    subjects = panes(told)
+    if len(told) <= LONG or len(subjects) < 2:
+        heads, rows = _table(told)
+        return render("table.html.j2", heads=heads, rows=rows, text=text, files=files)
+    tabs = []
+    for subject in subjects:
+        heads, rows = _table(told[told["subject"] == subject].drop(columns="subject"))
+        tabs.append({"name": subject, "heads": heads, "rows": rows})
+    return render("tabs.html.j2", name=name, tabs=tabs, text=text, files=files)
 
 
 def _table(found):
@@ -184,7 +275,3 @@ def _table(found):
         found = found.drop(columns=["lo", "hi"])
         found.insert(place, "interval", ends)
     return plain_table(found, {c: NAMES.get(c, c.replace("_", " ")) for c in found.columns})
-
-
-def _pooled_first(panels):
-    return sorted(panels, key=lambda p: not p["title"].startswith("all subjects"))

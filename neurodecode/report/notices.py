@@ -1,6 +1,6 @@
 """What a reader is told before any number: leaks let pass, openings, what is left out."""
 
-from neurodecode.report.artifacts import document
+from neurodecode.report.artifacts import document, permuted
 from neurodecode.report.score_card import openings, provenance
 
 
@@ -10,9 +10,9 @@ def notices(study):
     Returns
     -------
     notices : list of dict
-        ``kind`` (leak | found | share), ``title`` and ``lines``.
+        ``kind`` (null | leak | found | share), ``title`` and ``lines``.
     """
-    return [*_leaks(study.inputs), *_share(study)]
+    return [*_null(study.inputs), *_leaks(study.inputs), *_share(study)]
 
 
 def opened(inputs):
@@ -24,6 +24,14 @@ def opened(inputs):
     times = "once" if total == 1 else f"{total} times"
     each = ", ".join(f"{stage} {n}" for stage, n in counts.items())
     return f"The test set was opened {times}: {each} (each subject and key counts once)."
+
+
+def _null(inputs):
+    if not permuted(inputs):
+        return []
+    title = "Labels permuted: this run is a draw of the null, no decoder."
+    lines = ["Training labels were dealt at random (train.permutation); test labels are their own."]
+    return [{"kind": "null", "title": title, "lines": lines}]
 
 
 def _leaks(inputs):
@@ -48,6 +56,7 @@ def _leaks(inputs):
 def _line(finding):
     pairs = [" and ".join(map(str, pair)) for pair in finding.get("examples", [])[:3]]
     words = finding.get("words") or f"{finding['kind']}: {finding.get('n', '?')} found"
+    words = words[:1].upper() + words[1:]
     return f"{words.rstrip('.')}{': ' if pairs else ''}{'; '.join(pairs)}"
 
 

@@ -32,8 +32,6 @@ class Study:
     ridge_weights : callable (subject) -> (channels, weights) or None
         The linear baseline's weights on a subject's own channels, (n_channels, n_values): of every
         target, and of every time where responses have times.
-    recovery : callable () -> DataFrame or None
-        subject, condition, component, r, n: how well each dimension of the embedding is predicted.
     example : callable (category) -> ndarray or None
         A picture of a category, for studies without a picture per trial.
     headline_metric, rank_metric : str
@@ -44,6 +42,8 @@ class Study:
         The standard space of the volumes, such as MNI152NLin2009cAsym; "" if it is none.
     retrieved : callable (subject) -> dict or None
         Row id -> rank, of and nearest of its own picture in retrieval.
+    whom : callable (n_subjects) -> str
+        Of whom the numbers speak, as part of a sentence; "" where nothing is known.
     shared : bool
         The page is to be passed on: `inputs` knows no identifiers.
     hidden : str
@@ -65,7 +65,7 @@ class Study:
     n_gallery: int = 20
     seed: int = 0
     retrieved: Callable = lambda subject: None
-    recovery: Callable = lambda: None
+    whom: Callable = lambda n_subjects: ""
     space: str = ""
     shared: bool = False
     hidden: str = ""
@@ -123,11 +123,13 @@ def page(study, sections, headline):
     """
     drawn = [(section, section.draw(study)) for section in sections]
     drawn = [(section, html) for section, html in drawn if html]
+    whom = study.whom(len(subjects(study.inputs)))
     return render(
         "page.html.j2",
         title=study.title,
         headline=headline,
         verdict=verdict(study.inputs),
+        whom=whom[:1].upper() + whom[1:],
         figures=figures(study.inputs, study.headline_metric),
         banners=notices(study),
         opened=opened(study.inputs),

@@ -6,7 +6,6 @@ import re
 from neurodecode.report.artifacts import document, scored, subjects, table
 from neurodecode.report.page import TEMPLATES, render
 from neurodecode.report.score_card import averaging, openings, provenance, selection
-from neurodecode.report.verdict import FEW
 from neurodecode.report.words import condition_label, metric_label, number
 
 PHRASES = {  # what a `_target_` is called in a sentence; others go by their own name
@@ -221,9 +220,8 @@ def _statistics(study, configs):
                                 ("q", "by the false discovery rate")) if c in metrics]  # fmt: skip
     text += f", corrected {' and '.join(corrected)}" if corrected else ""
     n = len(subjects(study.inputs))
-    few = f" With {_count(n, 'subject')}, conclusions are about these subjects only."
-    few = few if n < FEW else ""
-    return f"{text}. Ties count half.{few}"
+    whom = study.whom(n)
+    return f"{text}. Ties count half.{f' Conclusions are about {whom}.' if whom else ''}"
 
 
 def _software(made):

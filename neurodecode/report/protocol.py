@@ -79,8 +79,9 @@ def metric_versions(inputs):
 def recordings(inputs):
     """Digest each subject's files as the index lists them; the same study has the same digests."""
     files = inputs.manifest("index")["files"] if inputs.has("index") else {}
-    mine = lambda name, s: name.startswith(f"{s}/")
-    own = lambda s: {n.removeprefix(s): f["sha256"] for n, f in files.items() if mine(n, s)}
+    own = lambda s: {  # without the subject's name, which a report to be passed on leaves out
+        n.removeprefix(f"{s}/"): f["sha256"] for n, f in files.items() if n.startswith(f"{s}/")
+    }
     return {s: digest(own(s))[:12] if own(s) else None for s in subjects(inputs)}
 
 

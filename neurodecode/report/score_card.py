@@ -30,8 +30,8 @@ STAGES = (
     "encode",
     "explore",
     "evaluate",
-    "timecourse",
     "audit",
+    "timecourse",
 )
 
 

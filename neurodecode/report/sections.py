@@ -19,19 +19,22 @@ from neurodecode.report.pictures import data_uri, fitting
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
+    legend,
     panes,
     plain_table,
     score_table,
 )
 from neurodecode.report.words import (
     condition_colours,
-    condition_label,
     is_compat,
     metric_label,
     metric_words,
+    metrics_label,
+    reason_words,
 )
 
 GLANCE = 6  # metrics shown at a glance
+GLANCED = ("retrieval", "pixels", "perceptual", "attributes", "captions", "brain")  # first of all
 QUALITY = {  # figures of qc.json, and what they are called
     "subject": "subject",
     "n_channels": "{channels}",
@@ -68,8 +71,8 @@ def at_a_glance(study):
         label = metric_label(metric, size if size >= 0 else None)
         kept = study.figure(f"scores_{metric}", scores(rows, panes(rows), palette))
         panels.append(kept | {"title": label, "meaning": metric_words(metric)[2]})
-    legend = [{"label": condition_label(n), "colour": c} for n, c in palette.items()]
-    return render("glance.html.j2", panels=panels, legend=legend, **_counted(study))
+    keys = legend(palette)
+    return render("glance.html.j2", panels=panels, legend=keys, **_counted(study))
 
 
 def pictures(study):
@@ -108,7 +111,7 @@ def score_section(study):
         tabs=tabs,
         heads=heads,
         rows=rows,
-        missing=[(metric_label(r.metric), r.reason) for r in missing],
+        missing=[(metrics_label(r.metric.split(", ")), reason_words(r.reason)) for r in missing],
         corrected="p_max" in metrics,
         compat=any(map(is_compat, metrics["metric"])),
         files=[study.table("metrics", metrics)],
@@ -201,7 +204,8 @@ def _glance_metrics(inputs, metrics):
     first = {}
     for name in names:
         first.setdefault(metric_words(name)[1], name)
-    names = [name for family, name in first.items() if family != "rank"]
+    names = [first.pop(family) for family in GLANCED if family in first]
+    names += [name for family, name in first.items() if family != "rank"]
     sizes = metrics["set_size"].fillna(-1).groupby(metrics["metric"]).max()
     return [(name, sizes[name]) for name in names[:GLANCE]]
 

@@ -93,10 +93,11 @@ class Shared:
         return [self._coded(name) for name in self._view.files(stage, self._name(each))]
 
     def manifest(self, stage, each=None):
-        """What is recorded of an input, its files by coded names."""
+        """What is recorded of an input, with codes in its files' names."""
         manifest = self._view.manifest(stage, self._name(each))
-        told = self._clean({k: v for k, v in manifest.items() if k not in ("files", "inputs")})
-        return told | {"files": {self._coded(n): f for n, f in manifest["files"].items()}}
+        files = {self._coded(name): about for name, about in manifest["files"].items()}
+        kept = {k: v for k, v in manifest.items() if k != "inputs"}
+        return self._clean(kept | {"files": files})
 
     def record(self, stage, each=None):
         """How an input was made, not where."""

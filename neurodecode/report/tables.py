@@ -3,9 +3,17 @@
 from itertools import groupby
 
 from neurodecode.report.artifacts import ALL
-from neurodecode.report.intervals import axis_for, axis_ticks, interval_plot, symmetric_axis
+from neurodecode.report.intervals import (
+    axis_for,
+    axis_ticks,
+    interval_plot,
+    marker_icon,
+    symmetric_axis,
+)
 from neurodecode.report.words import (
+    FAMILIES,
     condition_label,
+    family_place,
     interval,
     metric_label,
     metric_words,
@@ -39,7 +47,7 @@ def score_table(metrics, subject, colours):
     Returns
     -------
     table : dict
-        conditions [{name, label, colour}], those of a kind together; spans [(kind, how many)];
+        conditions as of :func:`legend`, those of a kind together; spans [(kind, how many)];
         groups [{title, ticks, rows}], each row with label, plot, chance, ceiling, n and one cell
         {value, interval, p} per condition.
     """
@@ -47,7 +55,7 @@ def score_table(metrics, subject, colours):
     kinds = dict(zip(mine["condition"], mine["kind"], strict=True))
     names = sorted(kinds, key=lambda name: _kind_place(kinds[name]))
     groups = []
-    for family, rows in mine.groupby(mine["metric"].map(lambda m: metric_words(m)[1]), sort=False):
+    for family, rows in families(mine):
         axis = axis_for(rows[["value", "lo", "hi", "chance"]].to_numpy().ravel())
         lines = [
             _score_line(line, names, colours, axis)
@@ -80,7 +88,7 @@ def comparison_table(compared, metrics, subject, colours):
     names = list(mine["b"].unique())
     sizes = metrics.groupby("metric")["set_size"].max()
     groups = []
-    for family, rows in mine.groupby(mine["metric"].map(lambda m: metric_words(m)[1]), sort=False):
+    for family, rows in families(mine):
         axis = symmetric_axis(rows[["lo", "hi", "difference"]].to_numpy().ravel())
         lines = [
             _comparison_line(metric, line, names, colours, axis, sizes.get(metric))
@@ -88,6 +96,12 @@ def comparison_table(compared, metrics, subject, colours):
         ]
         groups.append({"title": family, "ticks": axis_ticks(axis), "rows": lines})
     return {"conditions": _heads(names, colours, "minus "), "groups": groups}
+
+
+def families(rows):
+    """Rows of a table of metrics by family, in the order of all tables: (family, rows) each."""
+    places = rows["metric"].map(family_place)
+    return [(FAMILIES[place], same) for place, same in rows.groupby(places)]
 
 
 def every_number(metrics):
@@ -162,8 +176,29 @@ def _kind_place(kind):
     return list(KINDS).index(kind) if kind in KINDS else len(KINDS)
 
 
+def legend(colours, word=""):
+    """Conditions as the heads of columns and the keys of figures show them.
+
+    Parameters
+    ----------
+    colours : dict
+        Condition -> colour.
+    word : str
+        Before each label.
+
+    Returns
+    -------
+    legend : list of dict
+        name, label, colour, and icon, an inline SVG.
+    """
+    return [
+        {"name": n, "label": word + condition_label(n), "colour": c, "icon": marker_icon(n, c)}
+        for n, c in colours.items()
+    ]
+
+
 def _heads(names, colours, word=""):
-    return [{"name": n, "label": word + condition_label(n), "colour": colours[n]} for n in names]
+    return legend({name: colours[name] for name in names}, word)
 
 
 def _score_line(rows, names, colours, axis):

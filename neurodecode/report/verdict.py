@@ -1,6 +1,6 @@
 """The verdict at the top of the page: which level was reached, by whom, and why."""
 
-from neurodecode.report.artifacts import ALL, document, scored, table
+from neurodecode.report.artifacts import ALL, document, permuted, scored, table
 from neurodecode.report.words import interval, metric_label, number, p_value
 
 LEVELS = {  # from nothing to everything, and what reaching it means
@@ -9,7 +9,18 @@ LEVELS = {  # from nothing to everything, and what reaching it means
     "category": "The kind of picture is read, not which picture of that kind.",
     "within-category": "Pictures of one category are told apart.",
 }
-FEW = 8  # from so many subjects on something can be said of people at large
+TESTS = {  # what the tests compare, in words
+    "decoded": "among all test pictures",
+    "low-level": "low-level features",
+    "category, all": "between categories",
+    "category": "between categories, low-level features taken out",
+    "within-category, all": "within category",
+    "within-category": "within category, low-level features taken out",
+}
+PERMUTED = (
+    "Labels permuted: training labels were dealt at random, so nothing is claimed here. Of many "
+    "such draws only as many should reach a level as the tests allow."
+)
 HEADS = ["test", "value", "interval", "chance", "p", "n"]
 
 
@@ -19,10 +30,9 @@ def verdict(inputs):
     Returns
     -------
     verdict : dict or None
-        ``level`` and ``meaning`` of all subjects together, ``category`` (what counts as one),
-        ``levels``, ``few`` (whether these are too few to speak of others) and ``subjects``: for
-        each, and first for all together, name, level, place among the levels, reasons, and a table
-        of tests. None where nothing was audited.
+        ``title``, ``level`` and ``meaning`` of all subjects together, ``category`` (what counts as
+        one), ``levels`` and ``subjects``: for each, and first for all together, name, level, place
+        among the levels, reasons, and a table of tests. None where nothing was audited.
 
     Raises
     ------
@@ -35,13 +45,14 @@ def verdict(inputs):
     single = [s for s in found["subjects"] if s != ALL]
     names = [ALL] if ALL in found["subjects"] and len(single) != 1 else []
     told = [_one(name, found["subjects"][name]) for name in [*names, *single]]
+    null = permuted(inputs)
     return {
         "level": told[0]["level"],
-        "meaning": LEVELS[told[0]["level"]],
+        "title": "Level that this draw of the null reached" if null else "Level reached",
+        "meaning": PERMUTED if null else LEVELS[told[0]["level"]],
+        "null": null,
         "category": found.get("category") or "",
         "levels": list(LEVELS),
-        "few": len(single) < FEW,
-        "n": len(single),
         "subjects": told,
     }
 
@@ -53,8 +64,9 @@ def _one(name, about):
             f"verdict.json: {name} has the level {about['level']!r}, not one of {known}"
         )
     rows = [
-        [t["name"], number(t.get("value"), 2), interval(t.get("lo"), t.get("hi")),
-         number(t.get("chance"), 2), p_value(t.get("p")), number(t.get("n"))]
+        [TESTS.get(t["name"], t["name"]), number(t.get("value"), 2),
+         interval(t.get("lo"), t.get("hi")), number(t.get("chance"), 2), p_value(t.get("p")),
+         number(t.get("n"))]
         for t in about.get("tests") or []
     ]  # fmt: skip
     return {
@@ -140,17 +152,28 @@ def _sets(inputs):
     found = table(inputs, "audit", "conformal.tsv")
     if found is None or not len(found):
         return []
-    rows = _pooled(found)
-    row = rows.iloc[(rows["level"] - 0.9).abs().argmin()]
-    of = f"{number(row['mean_size'])} of {number(row['n_candidates'])}"
+    level = found.loc[(found["level"] - 0.9).abs().idxmin(), "level"]
+    rows = found[found["level"] == level]
+    rows = rows[rows["subject"] == ALL] if ALL in set(rows["subject"]) else rows
+    several = [("subjects", number(len(rows)))] if len(rows) > 1 else []
     return [
         {
-            "label": f"pictures in a {100 * row['level']:g} % candidate set",
-            "value": of,
+            "label": f"pictures in a {100 * level:g} % candidate set",
+            "value": f"{_ends(rows['mean_size'], 1)} of {_ends(rows['n_candidates'], 0)}",
             "interval": "",
-            "beside": [("holds the true one", number(row["coverage"], 2)), ("n", number(row["n"]))],
+            "beside": [
+                ("holds the true one", _ends(rows["coverage"], 2)),
+                *several,
+                ("n", _ends(rows["n"], 0)),
+            ],
         }
     ]
+
+
+def _ends(values, digits):
+    """The least and the most of several subjects; one number where they print alike."""
+    ends = [number(float(v), digits) for v in (values.min(), values.max())]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _pooled(rows):

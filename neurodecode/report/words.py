@@ -32,23 +32,111 @@ _METRICS = (
         "all other pictures; ties count half.",
     ),
     (
+        r"alexnet(\d+)_two_way",
+        "AlexNet ({0}), two-way",
+        "perceptual",
+        "The reconstruction is nearer to its own picture than to another one in layer {0} of "
+        "AlexNet, averaged over all other pictures; ties count half.",
+    ),
+    (
+        r"inception_two_way",
+        "Inception v3, two-way",
+        "perceptual",
+        "The reconstruction is nearer to its own picture than to another one in the last layer of "
+        "Inception v3, averaged over all other pictures; ties count half.",
+    ),
+    (
+        r"clip_two_way",
+        "CLIP, two-way",
+        "perceptual",
+        "The reconstruction is nearer to its own picture than to another one as CLIP ViT-L/14 sees "
+        "them, averaged over all other pictures; ties count half.",
+    ),
+    (
+        r"effnet_distance",
+        "EfficientNet distance",
+        "perceptual",
+        "Correlation distance of reconstruction and original in EfficientNet-B1: 0 is equal.",
+    ),
+    (
+        r"swav_distance",
+        "SwAV distance",
+        "perceptual",
+        "Correlation distance of reconstruction and original in SwAV: 0 is equal.",
+    ),
+    (
+        r"two_way_pooled",
+        "picture embedded again, two-way",
+        "perceptual",
+        "The embedding of the reconstruction is nearer to that of its own picture than to another "
+        "one's, averaged over all other pictures; ties count half.",
+    ),
+    (
         r"two_way_(.+)",
-        "two-way, {0}",
-        "two-way identification",
+        "{0}, two-way",
+        "perceptual",
         "The reconstruction is nearer to its own picture than to another one, at this depth of the "
         "picture encoder, averaged over all other pictures; ties count half.",
     ),
     (
-        r"pixcorr|pixel_correlation",
-        "pixel correlation",
-        "picture likeness",
-        "Pearson correlation of all pixel values of reconstruction and original.",
+        r"(?:pixcorr|pixel_correlation)(?:_(\d+))?",
+        "pixel correlation{0+ at {} px}",
+        "pixels",
+        "Pearson correlation of all pixel values of reconstruction and original"
+        "{0+, both of {} × {} pixels}.",
     ),
     (
-        r"ssim",
-        "SSIM",
-        "picture likeness",
-        "Structural similarity of reconstruction and original: 1 is equal.",
+        r"ssim(?:_(\d+))?",
+        "SSIM{0+ at {} px}",
+        "pixels",
+        "Structural similarity of reconstruction and original{0+, both of {} × {} pixels}: 1 is "
+        "equal.",
+    ),
+    (
+        r"meteor",
+        "METEOR",
+        "captions",
+        "Words of the decoded caption that the true one has too, in that order, stems and synonyms "
+        "included.",
+    ),
+    (
+        r"rouge_1",
+        "ROUGE-1",
+        "captions",
+        "Words that decoded and true caption share: F score.",
+    ),
+    (
+        r"rouge_l",
+        "ROUGE-L",
+        "captions",
+        "Longest series of words that decoded and true caption share: F score.",
+    ),
+    (
+        r"sentence_(.+)",
+        "sentence similarity, {0}",
+        "captions",
+        "Cosine of decoded and true caption as the sentence encoder {0} sees them.",
+    ),
+    (
+        r"brain_correlation_(?:(.+)_)?gnet",
+        "brain correlation{0+, {}} (GNet encoder)",
+        "brain",
+        "Correlation of the measured response with the one that GNet predicts from the "
+        "reconstruction.",
+    ),
+    (
+        r"brain_correlation_(?:all_)?ridge",
+        "brain correlation, all channels (ridge encoder)",
+        "brain",
+        "Correlation of the measured response with the one that a ridge encoder of this study "
+        "predicts from the reconstruction.",
+    ),
+    (
+        r"brain_correlation_(.+)_ridge",
+        "brain correlation, {0} (ridge encoder)",
+        "brain",
+        "Correlation of the measured response of this region with the one that a ridge encoder of "
+        "this study predicts from the reconstruction.",
     ),
     (
         r"(?:pooled_)?cosine(?:_(.+))?",
@@ -62,6 +150,18 @@ _METRICS = (
         "attributes",
         "Share of attributes that an independent reader finds equal in reconstruction and "
         "original.",
+    ),
+    (
+        r"attributes?_(?:accuracy_)?x",
+        "place, left to right",
+        "attributes",
+        "An independent reader finds it as far left or right in the reconstruction as it is.",
+    ),
+    (
+        r"attributes?_(?:accuracy_)?y",
+        "place, top to bottom",
+        "attributes",
+        "An independent reader finds it as far up or down in the reconstruction as it is.",
     ),
     (
         r"attributes?_(?:accuracy_)?(.+)",
@@ -101,6 +201,21 @@ _METRICS = (
     ),
 )
 
+FAMILIES = (  # in the order of tables
+    "retrieval",
+    "rank",
+    "two-way identification",
+    "embedding likeness",
+    "pixels",
+    "perceptual",
+    "attributes",
+    "captions",
+    "brain",
+    "classification",
+    "zero-shot",
+    "other",
+)
+AS_PUBLISHED = "as published: ties lose"
 COMPAT = "As published: ties count as lost. To compare with papers only."
 
 _SIZED = {"retrieval", "rank"}  # families whose scores mean little without the size of the set
@@ -128,19 +243,29 @@ WITHOUT = {  # how a condition is named inside a sentence
     "nuisance_only": "nuisance only (no brain)",
 }
 
-COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too
+COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; controls are grey
     "model": "#0b5cad",
     "ridge": "#c8590a",
-    "true_features": "#067a5b",
-    "shuffled": "#6b7280",
-    "prior_only": "#9b6a9b",
-    "shuffled_within": "#a0a8b2",
-    "mean_brain": "#3f7f93",
-    "matched_noise": "#a33f5f",
-    "nuisance_only": "#5a6b2f",
     "category_oracle": "#8a6d00",
+    "true_features": "#067a5b",
+    "shuffled": "#4b535d",
+    "shuffled_within": "#8b949e",
+    "mean_brain": "#4b535d",
+    "matched_noise": "#8b949e",
+    "nuisance_only": "#4b535d",
+    "prior_only": "#8b949e",
 }
 _SPARE = ("#7a5c00", "#3f7f93", "#a33f5f", "#5a6b2f", "#50508c")
+MARKERS = {  # as matplotlib calls them; a condition that is not listed is a dot
+    "category_oracle": "D",
+    "true_features": "P",
+    "shuffled": "o",
+    "shuffled_within": "o",
+    "mean_brain": "s",
+    "matched_noise": "s",
+    "nuisance_only": "v",
+    "prior_only": "v",
+}
 
 
 def is_compat(name):
@@ -157,7 +282,7 @@ def metric_words(name):
     """
     if is_compat(name):
         label, family, meaning = metric_words(re.sub(r"(^|_)compat(?=$|_)", "", name).strip("_"))
-        return f"{label} (compat)", family, f"{meaning} {COMPAT}".strip()
+        return f"{label}, {AS_PUBLISHED}", family, f"{meaning} {COMPAT}".strip()
     for pattern, label, family, meaning in _METRICS:
         found = re.fullmatch(pattern, name)
         if found:
@@ -169,7 +294,45 @@ def metric_words(name):
 def metric_label(name, set_size=None):
     """A metric's label, with the size of the set it was retrieved from where that matters."""
     label, family, _ = metric_words(name)
-    return f"{label} of {int(set_size)}" if family in _SIZED and _known(set_size) else label
+    if family not in _SIZED or not _known(set_size):
+        return label
+    bare, published, _ = label.partition(f", {AS_PUBLISHED}")
+    return f"{bare} of {int(set_size)}{published}"
+
+
+def family_place(name):
+    """Where a metric's family stands among the others."""
+    return FAMILIES.index(metric_words(name)[1])
+
+
+def metrics_label(names):
+    """Several metrics in one label: ``AlexNet (2) and (5), two-way``.
+
+    A metric's published form is left out where the metric itself is named.
+    """
+    kept = [n for n in names if not (is_compat(n) and re.sub(r"_compat$", "", n) in names)]
+    words = [metric_label(name).split() for name in kept]
+    start = _shared(words)
+    end = _shared([one[start:][::-1] for one in words])
+    middle = [" ".join(one[start : len(one) - end]) for one in words]
+    if len(words) == 1 or not all(middle):
+        return "; ".join(" ".join(one) for one in words)
+    comma = "," if all(one.endswith(",") for one in middle) else ""
+    *before, last = [one.rstrip(",") for one in middle]
+    joined = f"{', '.join(before)} and {last}{comma}"
+    return " ".join([*words[0][:start], joined, *words[0][len(words[0]) - end :]])
+
+
+def _shared(rows):
+    """With how many equal items all rows begin."""
+    alike = [len(set(column)) == 1 for column in zip(*rows, strict=False)]
+    return (alike + [False]).index(False)
+
+
+def reason_words(reason):
+    """Why a score is missing, in words without the names of Python's errors."""
+    text = re.sub(r"\s*\(\w*Error:[^()]*(?:\([^()]*\)[^()]*)*\)?", "", str(reason)).strip()
+    return text.rstrip(".")
 
 
 def condition_label(name):
@@ -181,6 +344,11 @@ def condition_colours(names):
     """One colour per condition name; the known ones keep theirs in every figure."""
     spare = iter(_SPARE * (1 + len(names) // len(_SPARE)))
     return {name: COLOURS.get(name) or next(spare) for name in names}
+
+
+def condition_marker(name):
+    """The marker of a condition, as matplotlib calls it."""
+    return MARKERS.get(name, "o")
 
 
 def number(value, digits=None):
@@ -239,11 +407,13 @@ def _readable(name):
 
 
 def _filled(text, groups):
-    """Fill {0} and {0|default} with the pattern's groups."""
+    """Fill {0}, {0|default}, and {0+text with {} in it}, which is empty where the group is."""
 
     def one(match):
-        index, _, default = match.group(1).partition("|")
+        index, sign, rest = re.fullmatch(r"(\d+)([|+]?)(.*)", match.group(1)).groups()
         value = groups[int(index)] if int(index) < len(groups) else None
-        return value or default
+        if sign == "+":
+            return rest.replace("{}", value) if value else ""
+        return value or rest
 
-    return re.sub(r"\{([^}]*)\}", one, text)
+    return re.sub(r"\{((?:[^{}]|\{\})*)\}", one, text)

@@ -73,7 +73,7 @@ def run(config, inputs, out):
         read_picture=lambda path: None if hidden else _picture(config, whole, path),
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
         retrieved=lambda subject: _retrieved(inputs, subject),
-        recovery=lambda: _recovery(inputs),
+        whom=_whom,
         example=lambda category: None if hidden else _example(config, category, facts),
         space=str((_recipe(inputs).get("bold_entities") or {}).get("space", "")),
         shared=config.share,
@@ -93,7 +93,7 @@ def run(config, inputs, out):
         out.path(f"tables/{name}").write_text(text, encoding="utf-8")
     level = reached(inputs)
     if level:
-        out.log(f"level reached: {level['level']}. {level['meaning']}")
+        out.log(f"{level['title']}: {level['level']}. {level['meaning']}")
     if verdict:
         out.log(verdict["sentence"])
 
@@ -162,46 +162,11 @@ def _retrieved(inputs, subject, n_nearest=5):
     return found
 
 
-def _recovery(inputs, n_components=64):
-    """How well each dimension of the target embedding is predicted, over test rows.
+def _whom(n_subjects):
+    """Of whom the numbers speak: stimuli are drawn anew, subjects are not."""
+    from neurodecode.rigour.hierarchical import generalises_to
 
-    Dimensions are the principal components of the embeddings of all pictures that are in no test
-    row, from the one along which they vary most; the score is Pearson's correlation.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from neurodecode.report.artifacts import array, table
-
-    embedded = array(inputs, "embed", "pooled.npy")
-    if embedded is None or not inputs.has("predict"):
-        return None
-    place = {s: i for i, s in enumerate(table(inputs, "embed", "stimuli.tsv")["stimulus_id"])}
-    listed = {s: table(inputs, "predict", "rows.tsv", s) for s in inputs.members("predict")}
-    shown = {place[i] for rows in listed.values() for i in rows["stimulus_id"]}
-    others = np.asarray(embedded, float)[[i for i in range(len(embedded)) if i not in shown]]
-    if len(others) < 2:
-        return None
-    axes = np.linalg.svd(others - others.mean(axis=0), full_matrices=False)[2][:n_components]
-    lines = []
-    for subject, rows in listed.items():
-        truth = np.asarray(embedded, float)[[place[s] for s in rows["stimulus_id"]]] @ axes.T
-        for name in ("model", "ridge"):
-            predicted = array(inputs, "predict", f"{name}/pooled.npy", subject)
-            if predicted is not None:
-                r = _correlations(truth, np.asarray(predicted, float) @ axes.T)
-                about = {"subject": subject, "condition": name, "n": len(rows)}
-                lines += [about | {"component": k + 1, "r": v} for k, v in enumerate(r)]
-    return pd.DataFrame(lines) if lines else None
-
-
-def _correlations(a, b):
-    """Pearson's correlation of each column; NaN where one is constant."""
-    import numpy as np
-
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    norm = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    return np.where(norm > 0, (a * b).sum(axis=0) / np.where(norm > 0, norm, 1), np.nan)
+    return generalises_to(n_subjects)
 
 
 def _ridge_weights(inputs, subject):

@@ -200,6 +200,35 @@ def test_panes_are_switched_by_arrow_keys(browser, audited_report):
         assert visit.page.evaluate(visible) == [False, True, False]
 
 
+@pytest.mark.parametrize("section", ["brain-share", "ceilings"])
+def test_long_tables_are_switched_by_subject(browser, audited_report, section):
+    with Visit(browser, audited_report) as visit:
+        page = visit.page
+        labels = page.locator(f"#{section} .switch label")
+        tables = page.locator(f"#{section} .pane table.plain")
+        assert labels.count() == tables.count() >= 2
+        for i in range(labels.count()):
+            labels.nth(i).click()
+            shown = [tables.nth(k).is_visible() for k in range(tables.count())]
+            assert shown == [k == i for k in range(tables.count())]
+        tables.last.locator("thead button").first.click()
+        assert tables.last.locator("[aria-sort=ascending]").count() == 1
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_rows_keep_their_names_when_the_scores_scroll_sideways(browser, audited_report, width):
+    with Visit(browser, audited_report, width) as visit:
+        box = visit.page.locator("#scores .scroll").first
+        name = box.locator("tbody th[scope=row]").first
+        before = name.bounding_box()["x"]
+        assert box.evaluate("b => { b.scrollLeft = 300; return b.scrollLeft }") > 100
+        assert abs(name.bounding_box()["x"] - before) < 1.5
+        at = "n => { const b = n.getBoundingClientRect(); "
+        at += "return n.contains(document.elementFromPoint(b.right - 4, b.top + b.height / 2)) }"
+        name.scroll_into_view_if_needed()
+        assert name.evaluate(at), "nothing lies on top of it"
+
+
 def test_a_table_and_a_figure_are_saved_as_they_lie_beside_the_page(browser, audited_report):
     with Visit(browser, audited_report) as visit:
         for link, folder in (("#scores a[download]", "tables"), ("#glance .save", "figures")):

@@ -3,7 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from neurodecode.report.figures import as_png, as_svg, confusion, learning_curve, scores
+from neurodecode.report.figures import (
+    as_png,
+    as_svg,
+    bottleneck_curve,
+    confusion,
+    learning_curve,
+    recovery_curve,
+    scores,
+)
 
 
 def test_scores_are_drawn_at_their_values():
@@ -30,6 +38,29 @@ def test_a_learning_curve_has_a_line_for_each_split():
     )
     lines = learning_curve(history).axes[0].lines
     assert [list(line.get_ydata()) for line in lines] == [[4, 3], [5, 4.5]]
+
+
+def test_brain_dimensions_stand_by_their_logarithm_and_the_whole_brain_apart():
+    dims = [0, 1, 3, 7, np.nan]
+    value = [0.0, 0.2, 0.4, 0.6, 0.7]
+    rows = pd.DataFrame({"decoder": "model", "n_dims": dims, "value": value, "chance": 0.0})
+    rows = rows.assign(lo=rows["value"] - 0.1, hi=rows["value"] + 0.1)
+    knee = {"model": {"knee": 3.0, "lo": 2.5, "hi": 3.5}}
+    axes = bottleneck_curve(rows, knee).axes[0]
+    curve = axes.lines[0]
+    assert np.allclose(curve.get_xdata(), [0, 1, 2, 3]) and list(curve.get_ydata()) == value[:4]
+    whole = axes.collections[-1].get_offsets()
+    assert np.allclose(whole, [[4, 0.7]]), "a step beyond the last"
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "1", "2", "4", "all"]
+    assert [t.get_text() for t in axes.texts] == ["3.0 [2.5, 3.5]"]
+    assert any(np.allclose(line.get_xdata(), 2) for line in axes.lines), "the knee's own line"
+
+
+def test_recovery_is_drawn_with_its_threshold():
+    rows = pd.DataFrame({"condition": "ridge", "axis": [1, 2, 3], "threshold": 0.3})
+    axes = recovery_curve(rows.assign(correlation=[0.6, 0.5, 0.1]), smooth=1).axes[0]
+    assert np.allclose(axes.collections[0].get_offsets(), [[1, 0.6], [2, 0.5], [3, 0.1]])
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.6, 0.5, 0.1], [0.3, 0.3]]
 
 
 def test_a_confusion_matrix_prints_its_counts():

@@ -55,6 +55,13 @@ def test_set_sizes_of_one_metric_are_lines_of_their_own(metrics, colours):
     assert len(labels) == len(set(labels))
 
 
+def test_families_stand_together_in_one_order(metrics, colours):
+    titles = [group["title"] for group in score_table(metrics, "all", colours)["groups"]]
+    assert titles == [
+        "retrieval", "rank", "two-way identification", "pixels", "perceptual", "attributes",
+    ]  # fmt: skip
+
+
 def test_differences_carry_who_wins(view, metrics, colours):
     compared = with_wins(view.table("evaluate", "comparisons.tsv"), metrics)
     table = comparison_table(compared, metrics, "all", colours)
