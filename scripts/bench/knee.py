@@ -1,6 +1,6 @@
 """Does the knee of the bottleneck curve find the number of dimensions that was planted?
 
-    python scripts/bench/bottleneck.py --studies 40
+    python scripts/bench/knee.py --studies 40
 
 Simulated studies: d* signals of equal strength, in responses of 300 channels with noise of its own,
 and in 64-dimensional targets with as much that the brain does not carry. A decoder (ridge; a small
