@@ -40,7 +40,7 @@ class SplitConfig:
     root: str = field(default="", metadata={"keyed": False})
 
 
-@stage("split", config=SplitConfig, inputs=("index", "?embed:pooled.npy", HANDLE))
+@stage("split", config=SplitConfig, inputs=("index", "?embed", HANDLE))
 def run(config, inputs, out):
     """Say for every trial whether it is train, val or test; look for leaks; freeze and hash it."""
     trials = inputs.table("index", "trials.tsv")

@@ -207,3 +207,12 @@ def test_with_embeddings_distances_are_told_and_rules_may_read_them(shown, store
     assert (table["split"] == "test").sum() == 4
     with pytest.raises(ValueError, match="stage embed before split"):
         run_stage(split, {"rule": rule, "root": str(study[0])}, {"index": study[1]}, store)
+
+
+def test_embeddings_of_names_alone_are_no_embeddings_of_pictures(shown, store, artifact):
+    study = shown()
+    folder = study[0] / "embed"
+    folder.mkdir()
+    np.save(folder / "text.npy", np.eye(40, dtype=np.float32))
+    _, found = gate(study, store, embed=artifact(folder))
+    assert json.loads(found.path("split.json").read_text())["distance"] == {}
