@@ -123,6 +123,14 @@ def test_ceilings_sets_and_rows(audited):
     assert (rows["abstain"] == (rows["p_prior"] > 0.05)).all()
 
 
+def test_a_state_shared_within_runs_is_looked_for_where_the_split_cut_them(audited):
+    states = read_table(audited() / "shared_state.tsv").set_index(["subject", "group"])
+    assert set(states.index.levels[1]) == {"run", "session"}
+    runs = states.xs("run", level="group")
+    assert (runs["n"] > 0).all() and runs["p"].between(0, 1).all(), "every run is cut here"
+    assert states.xs("session", level="group")["p"].isna().all(), "there is one session"
+
+
 def contents(out):
     return {p.name: p.read_bytes() for p in out.iterdir()}
 

@@ -47,7 +47,7 @@ def run(config, inputs, out):
     out.save_table("attributable.tsv", scores.attributable_table(config, inputs, study))
 
     collapsed, profiles, ceilings, curves, knees = [], [], [], [], {}
-    sets, rows = [], []
+    sets, states, rows = [], [], []
     for subject in out.progress(study.subjects, label="subjects audited"):
         asked = study.subject(subject)
         collapsed += limits.collapsed(asked)
@@ -57,6 +57,7 @@ def run(config, inputs, out):
         curves += lines
         told, own = doubts.candidate_sets(config, asked)
         sets += told
+        states += doubts.shared_states(config, asked)
         rows.append(doubts.rows(config, asked, own))
     out.save_table("collapse.tsv", pd.DataFrame(collapsed))
     out.save_table("recovery.tsv", pd.DataFrame(profiles))
@@ -64,6 +65,13 @@ def run(config, inputs, out):
     out.save_table("bottleneck.tsv", pd.DataFrame(curves))
     out.save_json("bottleneck.json", knees)
     out.save_table("conformal.tsv", pd.DataFrame(sets, columns=doubts.SETS))
+    out.save_table("shared_state.tsv", pd.DataFrame(states))
     out.save_table("rows.parquet", pd.concat(rows, ignore_index=True))
+    for line in states:
+        if line["p"] < config.alpha:
+            out.log(
+                f"{line['subject']}: test rows resemble training rows of their own {line['group']} "
+                f"(p {line['p']:.3f}): state leaks through {line['group']}s that the split cut"
+            )
     for subject, graded in verdict["subjects"].items():
         out.log(f"{subject}: {graded['level']}. {graded['reasons'][0]}")

@@ -1,5 +1,7 @@
 """What is left open: candidates that cannot be told out, and pictures that may be the prior's."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from neurodecode.core.seeds import child_rng
@@ -8,6 +10,7 @@ from neurodecode.metrics.score import cosine
 from neurodecode.rigour.abstention import indistinguishable
 from neurodecode.rigour.conformal import calibrate, judge_sets, relative_similarity
 from neurodecode.rigour.conformal import candidate_sets as sets_at
+from neurodecode.rigour.leaks.state import shared_state
 from neurodecode.stages.predict import averaged
 
 SETS = "subject level n_repeats n_cal n n_candidates coverage lo hi mean_size".split()
@@ -78,6 +81,24 @@ def rows(config, asked, sets):
     table["p_prior"] = no_evidence(config, asked)
     table["abstain"] = table["p_prior"] > config.abstain_above
     return table
+
+
+def shared_states(config, asked):
+    """Do test rows resemble training rows of their own run or session, more than of others.
+
+    Only where a split cut through runs or sessions: the test of a leak that tables cannot show.
+    """
+    (train, one), (test, other) = asked.side("train"), asked.side("test")
+    responses = np.concatenate([train, test]).reshape(len(train) + len(test), -1)
+    sides = np.repeat(["train", "test"], [len(train), len(test)])
+    lines = []
+    for group in ("run", "session"):
+        columns = ["session", "run"] if group == "run" else ["session"]
+        names = [t[columns].astype(str).agg(" ".join, axis=1).to_numpy() for t in (one, other)]
+        rng = child_rng(config.seed, "shared state", asked.name, group)
+        found = shared_state(responses, np.concatenate(names), sides, rng)
+        lines.append({"subject": asked.name, "group": group} | asdict(found))
+    return lines
 
 
 def no_evidence(config, asked):
