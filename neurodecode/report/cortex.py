@@ -8,6 +8,7 @@ import numpy as np
 from neurodecode.report.brain_map import colour_range, end_labels
 from neurodecode.report.surface_map import MESHES, SIDES, on_mesh
 
+LEAST_SHARE = 0.2
 MESH = "fsaverage5"
 REACH = 32000  # of the int16 that coordinates are rounded to: far below a pixel
 NONE = 0  # the step of the scale that stands for no value; 1 to 255 are the colours
@@ -52,6 +53,8 @@ def of_vertices(where, values):
 def of_volume(mask, values):
     """Values of voxels in MNI space, averaged between the white and the pial surface.
 
+    NaN where less than `LEAST_SHARE` of what lies between them is in the mask.
+
     Parameters
     ----------
     mask : Nifti1Image
@@ -63,15 +66,16 @@ def of_volume(mask, values):
     from nilearn.surface import vol_to_surf
 
     inside = np.asarray(mask.dataobj).reshape(mask.shape[:3]) != 0
-    volume = np.full(inside.shape, np.nan, dtype=np.float32)
+    volume = np.zeros(inside.shape, dtype=np.float32)
     volume[inside] = values
-    image = nibabel.Nifti1Image(volume, mask.affine)
-    meshes = load_fsaverage(MESH)
-    found = {}
+    meshes, found = load_fsaverage(MESH), {}
     for side, name in SIDES.items():
         inner, outer = (meshes[kind].parts[name] for kind in ("white_matter", "pial"))
-        sampled = vol_to_surf(image, outer, inner_mesh=inner, interpolation="nearest_most_frequent")
-        found[side] = np.asarray(sampled, dtype=float).reshape(MESHES[MESH])
+        images = (nibabel.Nifti1Image(v.astype(np.float32), mask.affine) for v in (volume, inside))
+        sampled, share = (vol_to_surf(i, outer, inner_mesh=inner) for i in images)
+        known = np.nan_to_num(share) > LEAST_SHARE
+        at = np.where(known, sampled / np.where(known, share, 1), np.nan)
+        found[side] = at.astype(float).reshape(MESHES[MESH])
     return found
 
 

@@ -8,6 +8,7 @@ from neurodecode.rigour.bootstrap import percentile_interval, resample_counts
 from neurodecode.rigour.judge import SUMMARIES
 from neurodecode.rigour.results import ALL
 from neurodecode.rigour.verdict import grade_on
+from neurodecode.rigour.verdict.grading import LEVELS
 from neurodecode.rigour.verdict.pictures import FEWEST, Pictures
 
 OF = ("model", "prior_only", "true_features")
@@ -29,6 +30,9 @@ def verdict(config, study):
 
 def _graded(config, study, stimuli, predicted, name, described):
     """Grade predictions of some pictures, which are described once for all who saw them."""
+    if len(stimuli) < FEWEST:
+        few = f"Not judged: {len(stimuli)} test pictures, and a verdict needs {FEWEST} or more."
+        return {"level": LEVELS[0], "reasons": [few], "tests": [], "n": len(stimuli)}
     key = tuple(stimuli)
     if key not in described:
         low_level = None if study.low_level is None else study.low_level.loc[stimuli].to_numpy()
