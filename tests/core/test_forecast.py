@@ -212,7 +212,7 @@ def test_a_finished_run_says_so_and_where_it_lies(toys, store):  # noqa: F811
 def test_the_shipped_costs_cover_the_demo():
     known = json.loads(REFERENCE.read_text())
     names = "simulate index embed split preprocess align train predict reconstruct evaluate report"
-    assert set(known["stages"]) == {*names.split(), "timecourse"}
+    assert set(known["stages"]) == {*names.split(), "audit", "timecourse"}
     assert all(v > 0 for costs in known["stages"].values() for v in costs.values())
     dials = {"study": {"_target_": "neurodecode.world.study.simulate_study", "n_subjects": 3}}
     simulate = load_stage("simulate")
