@@ -1,6 +1,7 @@
 """What a stage may see and where it may write: never the test rows by accident."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -208,7 +209,7 @@ class Folder:
 
     def save_json(self, name, obj):
         """Write JSON with sorted keys and floats at full precision: equal is equal bytes."""
-        text = json.dumps(obj, indent=1, sort_keys=True, ensure_ascii=False, default=_plain)
+        text = json.dumps(as_json(obj), indent=1, sort_keys=True, ensure_ascii=False)
         self.path(name).write_text(text + "\n", encoding="utf-8")
 
     def progress(self, iterable, total=None, label=""):
@@ -241,6 +242,17 @@ def _reserve(path):
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def as_json(obj):
+    """What JSON knows, of numpy's numbers and arrays too; null for what is not a number."""
+    if isinstance(obj, dict):
+        return {key: as_json(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        return [as_json(value) for value in obj]
+    if isinstance(obj, float):
+        return float(obj) if math.isfinite(obj) else None
+    return obj if obj is None or isinstance(obj, str | int) else as_json(_plain(obj))
 
 
 def _plain(obj):

@@ -13,6 +13,7 @@ from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import ConfigError
 from neurodecode.core.ranges import Count, Level, Seed
 from neurodecode.core.store import write_json
+from neurodecode.core.views import as_json
 from neurodecode.data.predictions import (
     check_same_rows,
     check_same_stimuli,
@@ -280,7 +281,7 @@ def _write(out, found, about):
     import pandas as pd
 
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "figures.json", _plain(found | {"about": about}))
+    write_json(out / "figures.json", as_json(found | {"about": about}))
     for name in ("metrics", "comparisons", "collapse", "attributable"):
         if found[name]:
             table = pd.DataFrame(found[name])
@@ -289,16 +290,6 @@ def _write(out, found, about):
             table.to_csv(
                 out / f"{name}.tsv", sep="\t", index=False, lineterminator="\n", na_rep="n/a"
             )
-
-
-def _plain(node):
-    """JSON knows no NaN and no numpy: null, and plain numbers."""
-    if isinstance(node, dict):
-        return {k: _plain(v) for k, v in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(v) for v in node]
-    node = node.item() if hasattr(node, "item") else node
-    return None if isinstance(node, float) and not np.isfinite(node) else node
 
 
 def _stands(line, found):

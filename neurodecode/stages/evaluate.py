@@ -99,8 +99,8 @@ def run(config, inputs, out):
     judged = differences(verdicts, pairs, panels, n_units, whole.get)
     compared = comparison_lines(judged, **how, margin=config.margin)
     figures = {
-        "metrics": _without_nan(scored),
-        "comparisons": _without_nan(compared),
+        "metrics": scored,
+        "comparisons": compared,
         "reader": _reader_accuracy(config, inputs, eyes, truths),
         "oracle": _oracle(inputs, metrics, truths),
         "responses": {s: inputs.json("preprocess", "qc.json", s) for s in subjects},
@@ -310,12 +310,6 @@ def _oracle(inputs, metrics, truths):
             for s in scores
         ]
     return found
-
-
-def _without_nan(lines):
-    """JSON knows no NaN: null where there is no ceiling."""
-    missing = lambda value: isinstance(value, float) and np.isnan(value)
-    return [{k: None if missing(v) else v for k, v in line.items()} for line in lines]
 
 
 def _say_scores(out, scored, kinds):

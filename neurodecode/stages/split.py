@@ -15,9 +15,10 @@ from neurodecode.core.ranges import NotNegative, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
 from neurodecode.data.stimuli import data_set_root, load_pictures
-from neurodecode.rigour.leaks.duplicates import SIDE, near_duplicates
+from neurodecode.rigour.leaks.duplicates import near_duplicates
 from neurodecode.rigour.leaks.findings import finding, refusal, told
 from neurodecode.rigour.leaks.neighbours import equal_captions, unusual_neighbours
+from neurodecode.rigour.leaks.pixels import SIDE
 from neurodecode.rigour.leaks.windows import overlapping_windows
 from neurodecode.rigour.splits import count_sides, diagnostics, split_hash, tied_groups
 from neurodecode.rigour.splits.distance import stimulus_labels

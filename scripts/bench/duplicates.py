@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from neurodecode.rigour.leaks.duplicates import SIDE, near_duplicates
+from neurodecode.rigour.leaks.duplicates import near_duplicates
+from neurodecode.rigour.leaks.pixels import SIDE
 
 PHOTOS = "astronaut camera chelsea coffee rocket hubble_deep_field motorcycle_left coins"
 PHOTOS += " brick grass gravel ihc moon"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurodecode.rigour.leaks import duplicates as copies
-from neurodecode.rigour.leaks.duplicates import SIDE, correlation, near_duplicates
+from neurodecode.rigour.leaks import duplicates, hashing, pixels
+from neurodecode.rigour.leaks.duplicates import near_duplicates
 from neurodecode.rigour.leaks.findings import finding, refusal, told
 from neurodecode.rigour.leaks.neighbours import equal_captions, unusual_neighbours
 from neurodecode.rigour.leaks.state import shared_state
@@ -69,7 +69,7 @@ def test_copies_are_named_with_their_mirroring_and_only_across_sides(pictures):
 
 
 def test_a_plain_picture_is_a_copy_of_itself_and_of_no_other():
-    plain = np.zeros((3, SIDE, SIDE, 3), np.uint8)
+    plain = np.zeros((3, pixels.SIDE, pixels.SIDE, 3), np.uint8)
     plain[:2, 20:30, 20:30] = 255
     plain[2, 22:32, 20:30] = 255
     assert near_duplicates(plain).pairs.tolist() == [[0, 1]]
@@ -78,8 +78,13 @@ def test_a_plain_picture_is_a_copy_of_itself_and_of_no_other():
 def test_blocks_change_nothing(pictures, monkeypatch):
     both = np.concatenate([bench.thumbnails(pictures)] * 2)
     whole = near_duplicates(both)
-    for name, value in (("BLOCK", 7), ("PICTURES", 5), ("BATCH", 3)):
-        monkeypatch.setattr(copies, name, value)
+    for module, name, value in (
+        (hashing, "BLOCK", 7),
+        (hashing, "PICTURES", 5),
+        (pixels, "PICTURES", 5),
+        (duplicates, "BATCH", 3),
+    ):
+        monkeypatch.setattr(module, name, value)
     small = near_duplicates(both)
     assert (whole.pairs == small.pairs).all() and whole.n_candidates == small.n_candidates
     np.testing.assert_allclose(whole.pixels, small.pixels, atol=1e-5)
@@ -87,7 +92,7 @@ def test_blocks_change_nothing(pictures, monkeypatch):
 
 def test_a_candidate_from_elsewhere_is_looked_at_too(pictures, monkeypatch):
     both = np.concatenate([bench.thumbnails(pictures[:4])] * 2)
-    monkeypatch.setattr(copies, "BITS", -1)  # the hash finds nothing
+    monkeypatch.setattr(hashing, "BITS", -1)  # the hash finds nothing
     assert len(near_duplicates(both).pairs) == 0
     assert near_duplicates(both, also=[(5, 1), (0, 7)]).pairs.tolist() == [[1, 5]]
 
@@ -96,9 +101,9 @@ def test_the_hash_is_the_cosine_transform_of_scipy():
     from scipy.fft import dctn
 
     rng = np.random.default_rng(0)
-    small = rng.integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
-    codes, _ = copies.hashes(small)
-    waves = dctn(small @ copies.LUMINANCE, axes=(1, 2))[:, :8, :8].reshape(3, 64) > 0
+    small = rng.integers(0, 256, (3, pixels.SIDE, pixels.SIDE, 3), dtype=np.uint8)
+    codes, _ = hashing.hashes(small)
+    waves = dctn(small @ hashing.LUMINANCE, axes=(1, 2))[:, :8, :8].reshape(3, 64) > 0
     waves[:, 0] = False
     assert (codes[:, 0] == np.packbits(waves, axis=1).view(np.uint64)[:, 0]).all()
 
@@ -106,8 +111,8 @@ def test_the_hash_is_the_cosine_transform_of_scipy():
 def test_weighted_correlation_is_numpys_where_weights_are_equal():
     a, b = np.random.default_rng(0).normal(size=(2, 1, 30))
     expected = np.corrcoef(a[0], b[0])[0, 1]
-    assert correlation(a, b, 1.0)[0] == pytest.approx(expected, abs=1e-9)
-    assert correlation(a, np.ones_like(a), 1.0)[0] == 0
+    assert pixels.correlation(a, b, 1.0)[0] == pytest.approx(expected, abs=1e-9)
+    assert pixels.correlation(a, np.ones_like(a), 1.0)[0] == 0
 
 
 def test_thumbnails_of_another_size_are_refused():

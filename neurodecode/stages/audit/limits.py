@@ -114,7 +114,7 @@ def bottleneck(config, asked):
                 bend = knee(dims, curve[:, :-1].mean(axis=0))
                 knees[decoder] = {"knee": bend, "lo": ends[0], "hi": ends[1]}
                 knees[decoder] |= {"full": float(curve[:, -1].mean()), "metric": metric}
-    return lines, {d: {k: _plain(v) for k, v in found.items()} for d, found in knees.items()}
+    return lines, knees
 
 
 def row_scores(said, truth, mean):
@@ -126,7 +126,3 @@ def row_scores(said, truth, mean):
         "two_way": np.diagonal(score.values),
         "top1": np.diagonal(brain_to_image(cosine(truth, said))),
     }
-
-
-def _plain(value):
-    return None if isinstance(value, float) and np.isnan(value) else value

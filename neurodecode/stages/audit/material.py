@@ -1,6 +1,6 @@
 """What an audit looks at: predictions, truths, categories, pictures, and the decoders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -95,10 +95,13 @@ class Asked:
     ----------
     study : Study
     name : str
+    read : dict
+        Sides whose responses were read already.
     """
 
     study: Study
     name: str
+    read: dict = field(default_factory=dict)
 
     @cached_property
     def rows(self):
@@ -126,7 +129,9 @@ class Asked:
 
     def side(self, rows):
         """Responses of train, val or test rows as decoders read them, and their trials."""
-        return aligned(self.study.inputs, self.name, rows)
+        if rows not in self.read:
+            self.read[rows] = aligned(self.study.inputs, self.name, rows)
+        return self.read[rows]
 
     def answer(self, decoder, responses):
         """Embeddings that a decoder says of responses, unit rows."""

@@ -1,5 +1,7 @@
 """Which level was read, and how much of each score the brain is owed."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from neurodecode.core.seeds import child_rng
@@ -41,8 +43,7 @@ def _graded(config, study, stimuli, predicted, name, described):
         described[key] = Pictures.of(truth, kinds, low_level, study.train, rng=rng)
     rng = child_rng(config.seed, "verdict", name)
     grade = grade_on(described[key], predicted, config.n_permutations, config.alpha, rng=rng)
-    tests = [{k: _plain(v) for k, v in test.items()} for test in grade.tests]
-    return {"level": grade.level, "reasons": grade.reasons, "tests": tests, "n": len(stimuli)}
+    return asdict(grade) | {"n": len(stimuli)}
 
 
 def hash_of(names):
@@ -50,10 +51,6 @@ def hash_of(names):
     import hashlib
 
     return hashlib.sha256("\t".join(names).encode()).hexdigest()[:16]
-
-
-def _plain(value):
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def attributable_table(config, inputs, study):
