@@ -56,6 +56,8 @@ class StaleFiles:
             answer = self._recall(key)
             if answer is None:
                 answer = self.memory[key] = (time.monotonic(), *_outcome(real, path, args, kwargs))
+                if isinstance(answer[2], FileNotFoundError):
+                    self.memory["absent", os.fspath(path)] = answer[:1]
             else:
                 self.served += 1
             if isinstance(answer[2], OSError):
