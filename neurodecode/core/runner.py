@@ -185,11 +185,16 @@ class Pipeline:
             "key": place[1],
             "config": keyed_fields(self.configs[stage.name]),
             "inputs": inputs,
+            "external": self._outside(stage),  # so that `verify` can name the file that changed
             "hardware": self.hardware,
             "code": self.code[stage.name],
             "commit": commit(),
             "versions": versions(),
         }
+
+    def _outside(self, stage):
+        """Digests of the files outside the store that entered the key."""
+        return self.raw.of(stage.external(self.configs[stage.name])) if stage.external else {}
 
     def _tell(self, stage, each, state, artifact):
         record = read_record(artifact.folder)
