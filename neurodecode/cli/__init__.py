@@ -22,7 +22,7 @@ from neurodecode.cli.compose import (
     run_composed,
 )
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
-from neurodecode.cli.shelf import add_store, add_verify
+from neurodecode.cli.shelf import add_export, add_store, add_verify
 
 __all__ = ["composed", "conf_folder", "main", "planned_jobs", "resolve_device", "run_composed"]
 
@@ -139,6 +139,7 @@ def _parser():
     )
     add_verify(add)
     add_store(add)
+    add_export(add)
     return parser
 
 

@@ -83,6 +83,21 @@ def add_store(add):
         _json(command)
 
 
+def add_export(add):
+    """Add `export`."""
+    parser = add("export", "write a run's responses, predictions and scores as a BIDS derivative")
+    parser.epilog = EXPORT
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
+    parser.add_argument("--store", type=Path, help="where the store lies now, if it was moved")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--copy", action="store_true", help="copy arrays (the default)")
+    how.add_argument(
+        "--link", action="store_true", help="hard links instead: the same disk, no more space"
+    )
+    parser.set_defaults(action=_export)
+
+
 def _json(parser):
     parser.add_argument("--json", action="store_true", help="machine-readable")
 
@@ -251,6 +266,15 @@ def _gc_text(waste, notes, done):
         last = f"freed {total}" if done else f"would free {total}: --yes does it"
     table = _table(["what", "size", "where", "why"], rows) if rows else []
     return "\n".join([*table, *(f"note: {note}" for note in notes), last])
+
+
+def _export(arguments):
+    from neurodecode.stages.bids_derivative import export
+
+    made = export(arguments.run, arguments.out, arguments.store, arguments.link)
+    if made.withheld:
+        print(f"left out what shows the true pictures: {made.withheld}")
+    print(f"wrote {made.folder}: {made.n_subjects} subjects, {made.n_files} files")
 
 
 def _print(arguments, document, text):
