@@ -209,6 +209,7 @@ class _Chain:
 
     def __init__(self, state, root, places, read, verdict):
         self.places, self.read, self.verdict = places, read, verdict
+        self.used = {_of(e): e["digest"] for e in state["done"] if "digest" in e}
         self.wrong = {}  # (stage, each) -> what is wrong with it itself, or what it rests on
         self.artifacts = {}
         self.pipeline = self._pipeline(state, root)
@@ -234,14 +235,8 @@ class _Chain:
     def follow(self):
         """Check every artifact of the run."""
         for (stage, each), one in self.read_in_order():
-            upstream = self._upstream(stage, each)
-            sound = self._check_bytes(stage, each, one)
-            if sound and upstream:
-                why = f"rests on {', '.join(_label(*w) for w in upstream)}"
-                self._say("rests", _label(stage, each), "inputs", why)
-                self.wrong[stage, each] = "rests"
-            elif sound:
-                self._check_key(stage, each, one.artifact)
+            if self._check_bytes(stage, each, one) and self.pipeline is not None:
+                self._check_making(stage, each, one.artifact)
             self._add(stage, each, one.artifact)
         if self.pipeline is not None:
             self.verdict.n_files += len(self.raw.digests)
@@ -274,60 +269,67 @@ class _Chain:
             why = "it is another artifact than its folder's name says"
             self._say("damaged", where, MANIFEST, why, path=str(folder / MANIFEST))
         elif not one.damages:
+            if self.used.get((stage, each), one.artifact.digest()) != one.artifact.digest():
+                self._stale(stage, each, "artifact", "it has other bytes than the run made or read")
             return True
         self.wrong[stage, each] = "damaged"
         return False
 
-    def _check_key(self, stage, each, artifact):
-        """Compare an artifact's key with what today's inputs, configuration and code would give."""
-        made, where = self._stage(stage), _label(stage, each)
-        if self.pipeline is None:
-            return
+    def _check_making(self, stage, each, artifact):
+        """Compare what an artifact was made from with today's code, configuration and inputs."""
+        made, manifest = self._stage(stage), artifact.manifest
         if made is None:
             self._stale(stage, each, "configuration", "run.json no longer names this stage")
             return
-        self.pipeline.artifacts, self.pipeline.hardware = (
-            self.artifacts,
-            artifact.manifest["hardware"],
-        )
+        if names := moved(manifest["code"], self.pipeline.code[stage]):
+            self._stale(stage, each, "code", f"it changed in {', '.join(names)}")
+        self._check_config(stage, each, manifest)
+        self._check_raw(stage, each, manifest, made)
+        upstream = self._upstream(stage, each)
+        if (stage, each) in self.wrong:
+            return
+        if upstream:
+            why = f"rests on {', '.join(_label(*w) for w in upstream)}"
+            self._say("rests", _label(stage, each), "inputs", why)
+            self.wrong[stage, each] = "rests"
+        else:
+            self._check_key(stage, each, manifest, made)
+
+    def _check_key(self, stage, each, manifest, made):
+        """Compute the key again, from what the inputs are now."""
+        pipeline = self.pipeline
+        pipeline.artifacts, pipeline.hardware = self.artifacts, manifest["hardware"]
+        (_, key, _), inputs = pipeline.place(made, each)
+        before = manifest["inputs"]
+        for name in sorted(before.keys() | inputs.keys()):
+            if name not in inputs:
+                self._stale(stage, each, f"input {name}", "it is an input no more")
+            elif name not in before:
+                self._stale(stage, each, f"input {name}", "it was no input then")
+            elif before[name] != inputs[name]:
+                self._stale(stage, each, f"input {name}", "it has other bytes than were read")
+        if key != manifest["key"] and (stage, each) not in self.wrong:
+            self._stale(stage, each, "key", "today it has another")
+
+    def _check_raw(self, stage, each, manifest, made):
+        """Name the files outside the store that changed, came or went."""
+        if made.external is None:
+            return
         try:
-            (_, key, code), inputs = self.pipeline.place(made, each)
+            external = list(made.external(self.pipeline.configs[stage]))
+            paths, now = dict(named_files(external)), self.raw.of(external)
         except (OSError, ValueError, UserError) as error:
             todo = "bring the files back, or give the folder where they lie now and run again"
             self._stale(stage, each, "raw files", f"they cannot be read: {error}", todo)
             return
-        manifest = artifact.manifest
-        if code != digest(manifest["code"]):
-            names = ", ".join(moved(manifest["code"], self.pipeline.code[stage]))
-            self._stale(stage, each, "code", f"it changed in {names}")
-        if key != manifest["key"]:
-            self._say_inputs(stage, each, manifest, inputs)
-            self._say_config(stage, each, manifest)
-            if (stage, each) not in self.wrong:
-                self._stale(stage, each, "key", f"{where} has another key today")
-
-    def _say_inputs(self, stage, each, manifest, inputs):
-        before = manifest["inputs"]
-        for name in sorted(before.keys() | inputs.keys()):
-            if before.get(name) == inputs.get(name):
-                continue
-            if name == "external":
-                self._say_raw(stage, each, manifest)
-            elif name in before and name in inputs:
-                self._stale(stage, each, f"input {name}", "it has other bytes than were read")
-            else:
-                gone = "is an input no more" if name in before else "was no input then"
-                self._stale(stage, each, f"input {name}", f"it {gone}")
-
-    def _say_raw(self, stage, each, manifest):
-        """Name the raw files that changed, came or went."""
-        external = list(self._stage(stage).external(self.pipeline.configs[stage]))
-        paths = dict(named_files(external))
-        now = self.raw.of(external)
+        if digest(now) == manifest["inputs"].get("external"):
+            return
         for what, path, todo in self.raw.told(manifest.get("external"), now, paths):
             self._stale(stage, each, f"raw file {path}", what, todo, str(path))
+        if (stage, each) not in self.wrong:
+            self._stale(stage, each, "raw files", "they are not those that were read")
 
-    def _say_config(self, stage, each, manifest):
+    def _check_config(self, stage, each, manifest):
         before = manifest["config"]
         now = keyed_fields(self.pipeline.configs[stage])
         names = [n for n in sorted(before.keys() | now.keys()) if _text(before, n) != _text(now, n)]

@@ -178,6 +178,16 @@ def test_edited_numerics_are_stale_by_module_and_edited_comments_are_not(lab):
     assert rests(lab) == ["total", "page"]
 
 
+def test_code_that_changed_below_changed_raw_files_is_named_too(lab):
+    (lab.raw / "sub-2" / "n.txt").write_text("7")
+    source = lab.code / "page.py"
+    source.write_text(source.read_text().replace("<html>", "<html >"))
+    toy_lab.forget()
+    lines = found(lab)
+    assert ("stale", "page", "code") in lines and lines[0][:2] == ("stale", "index")
+    assert rests(lab) == ["double sub-1", "double sub-2", "total"]
+
+
 def test_another_configuration_in_run_json_is_named_by_its_key(lab):
     path = lab.folder / "run.json"
     state = json.loads(path.read_text())
