@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -366,9 +367,8 @@ def lab(tmp_path, monkeypatch, store):
     def run(name, **nodes):
         folder = tmp_path / "runs" / name
         done = toy_lab.run(store, raw, folder, **nodes)
-        places = {"/".join(Path(e["folder"]).parts[-3:]) for e in done.events}
-        if not any((store.root / "runs").glob("*.json")) or name not in registered(store):
-            toy_lab.register(store, name, folder, places)
+        if name not in registered(store):
+            toy_lab.register(store, name, folder, toy_lab.places(done))
         return done, folder
 
     yield run
@@ -392,3 +392,34 @@ def test_after_gc_kept_runs_are_whole_and_all_is_cached(lab, store):
     again, _ = lab("kept")
     assert {e["state"] for e in again.events} == {"cached"}
     assert len(items(store, known_runs(store))) == 5
+
+
+def test_gc_beside_a_running_pipeline_takes_nothing_from_it(lab, store, tmp_path):
+    (tmp_path / "runs").mkdir()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            for i in range(20):
+                folder, offset = tmp_path / "runs" / f"r{i}", i % 3
+                toy_lab.register(store, f"r{i}", folder, [], "running")
+                done, _ = lab(f"r{i}", total={"offset": offset})
+                assert done.artifacts["total"].path("figures.json").read_text() == f"{6 + offset}\n"
+                toy_lab.register(store, f"r{i}", folder, toy_lab.places(done))
+                if i % 4:
+                    shutil.rmtree(folder)
+                    time.sleep(0.05)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    freed, policy = 0, Policy(older_than_s=0, deleted_runs=True)
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        waste, _ = plan(store, policy)
+        freed += sum(w.kind == "artifact" for w in sweep(store, waste, policy))
+    assert ended[1] == 0 and freed > 0
+    collect(store, policy)
+    kept = sorted((tmp_path / "runs").iterdir())
+    assert len(kept) == 5 and all(verify(folder).whole for folder in kept)
+    assert not list((store.root / "scratch").iterdir())
