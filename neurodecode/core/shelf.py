@@ -253,7 +253,7 @@ def usage(store, policy):
     runs = known_runs(store, policy.folders)
     found = items(store, runs)
     waste, _ = plan(store, policy)
-    aside = [p for p in (store.root / SCRATCH).glob("*")] + _work_folders(store.root)
+    aside = _listed(store.root / SCRATCH) + _work_folders(store.root)
     return {
         "stages": _by_stage(found),
         "runs": [_of_run(run, found) for run in runs],
@@ -434,7 +434,8 @@ def _works(store, policy, held, now):
 
 def _scratch(store, now):
     folder = store.root / SCRATCH
-    names = {p.name.removesuffix(OWNER) for p in folder.glob("*") if not p.name.endswith(".part")}
+    found = [p.name for p in _listed(folder) if not p.name.endswith(".part")]
+    names = {name.removesuffix(OWNER) for name in found}
     for name in sorted(names):
         path, owner = folder / name, _read(folder / f"{name}{OWNER}")
         age_s = now - max(_newest(path), _time(folder / f"{name}{OWNER}"))
@@ -446,7 +447,7 @@ def _scratch(store, now):
 def _leases(store, now):
     """Return ``{name: (path, Waste or None)}`` of all leases; None: somebody may hold it."""
     found = {}
-    for path in sorted((store.root / LEASES).glob("*")):
+    for path in _listed(store.root / LEASES):
         holder, age_s = _read(path), now - _time(path)
         name = path.name
         if "." in name.rpartition("-")[2] or ".dead-" in name:  # being written, or being taken
@@ -475,24 +476,38 @@ def _abandoned(holder, age_s, limit_s):
 def _loose_files(store, now):
     """Half-written files, and records of artifacts that are not there."""
     root = store.root
-    parts = [p for at in (".", RUNS, SCRATCH, "*/*") for p in root.glob(f"{at}/*.part")]
-    for path in parts:
+    inside = _inside(root)
+    beside = [p for at in (root, root / RUNS, root / SCRATCH) for p in _listed(at)]
+    for path in (p for p in [*beside, *inside] if p.name.endswith(".part")):
         if now - _time(path) > PARTS_S:
             yield Waste("file", _relative(path, store), _bytes(path), "half-written")
-    for path in root.glob("*/*/*.record.json"):
+    for path in (p for p in inside if p.name.endswith(".record.json")):
         alone = not path.with_name(path.name.removesuffix(".record.json")).exists()
         if alone and now - _time(path) > DAY_S:
             yield Waste("file", _relative(path, store), _bytes(path), "of an artifact that is gone")
 
 
+def _inside(root):
+    """What lies in the folders of keys: artifacts, their records, unfinished work."""
+    stages = [p for p in _listed(root) if p.name not in OURS and p.is_dir()]
+    keys = [p for stage in stages for p in _listed(stage) if p.is_dir()]
+    return [p for key in keys for p in _listed(key)]
+
+
 def _artifact_folders(root):
-    found = sorted(root.glob("*/*/*"))
-    mine = lambda p: p.parts[-3] not in OURS and WORK not in p.name and p.is_dir()
-    return [p for p in found if mine(p)]
+    return [p for p in _inside(root) if WORK not in p.name and p.is_dir()]
 
 
 def _work_folders(root):
-    return [p for p in sorted(root.glob(f"*/*/*{WORK}*")) if p.parts[-3] not in OURS and p.is_dir()]
+    return [p for p in _inside(root) if WORK in p.name and p.is_dir()]
+
+
+def _listed(folder):
+    """What is in a folder, in order; nothing if it is gone: others are at work in a store."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _item(folder, store, by_place):
@@ -651,14 +666,14 @@ def _age(path):
 
 def _newest(path):
     """When anything in a folder was last changed."""
-    return max([_time(path), *(_time(p) for p in path.rglob("*"))])
+    within = [_newest(p) for p in _listed(path)] if path.is_dir() else []
+    return max([_time(path), *within])
 
 
 def _bytes(path):
     """Bytes of a file, or of all files in a folder."""
     try:
-        below = path.rglob("*") if path.is_dir() else [path]
-        return sum(p.stat().st_size for p in below if not p.is_dir())
+        return sum(map(_bytes, _listed(path))) if path.is_dir() else path.stat().st_size
     except OSError:
         return 0
 

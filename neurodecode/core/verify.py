@@ -12,8 +12,9 @@ from pathlib import Path
 from neurodecode.core.blocks import file_damage
 from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.fingerprint import moved
-from neurodecode.core.finished import read_state
+from neurodecode.core.finished import STATE, read_state
 from neurodecode.core.key import canonical, digest, file_digest, keyed_fields
+from neurodecode.core.lease import is_dead
 from neurodecode.core.progress import progress
 from neurodecode.core.runner import PRODUCTS, Pipeline
 from neurodecode.core.store import (
@@ -150,7 +151,13 @@ def _remark(state):
         return ""
     reached = _label(*_of(state["done"][-1])) if state["done"] else "nothing"
     error = f" ({state['error']})" if state.get("error") else ""
-    return f"{state['status']}{error}; it has come to {reached}, and only that can be verified"
+    status = "killed" if state["status"] == "running" and _is_gone(state) else state["status"]
+    return f"{status}{error}; it has come to {reached}, and only that can be verified"
+
+
+def _is_gone(state):
+    """Whether the process of a run that says it is running is no more."""
+    return "holder" in state and is_dead(state["holder"])
 
 
 def _of(event):
@@ -225,7 +232,7 @@ class _Chain:
                 "configuration",
                 f"the code that is installed cannot read it: {error}",
                 "run with the version that made it, or mend the configuration and run again",
-                path=str(self.verdict.folder / "run.json"),
+                path=str(self.verdict.folder / STATE),
             )
             return None
         remembered = RawDigests(root / "raw_digests.json").known
@@ -239,8 +246,19 @@ class _Chain:
                 self._check_making(stage, each, one.artifact)
             self._add(stage, each, one.artifact)
         if self.pipeline is not None:
+            self._check_complete()
             self.verdict.n_files += len(self.raw.digests)
             self.verdict.n_bytes += self.raw.n_bytes
+
+    def _check_complete(self):
+        """Of a run that is done every stage has its artifacts, of every subject."""
+        subjects = {each for _, each in self.places if each is not None}
+        for stage in self.pipeline.stages if self.verdict.status == "done" else ():
+            for each in sorted(subjects) if stage.each else [None]:
+                if (stage.name, each) not in self.places:
+                    why = f"it names no {_label(stage.name, each)}"
+                    path = str(self.verdict.folder / STATE)
+                    self._say("damaged", "run", STATE, why, path=path)
 
     def read_in_order(self):
         """The artifacts as the run made them."""

@@ -478,7 +478,7 @@ def _write_predictions(writer, subject):
             if f"{condition}/{part}.npy" in artifact.files:
                 place = writer.name(subject, f"{ending}.npy", desc=label)
                 writer.same(place, artifact, f"{condition}/{part}.npy")
-                shape = list(np.load(artifact.path(f"{condition}/{part}.npy"), mmap_mode="r").shape)
+                shape = list(artifact.array(f"{condition}/{part}.npy").shape)
                 about = f"{part.capitalize()} embeddings of condition {condition}."
                 writer.sidecar(place, about, [_here(name)], {"Shape": shape})
         if painted is not None and f"{condition}/pictures.npy" in painted.files:

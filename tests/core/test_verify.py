@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from neurodecode.core.errors import UserError
+from neurodecode.core.lease import me
 from neurodecode.core.store import MANIFEST
 from neurodecode.core.verify import verify
 from tests.core import toy_lab
@@ -227,6 +228,16 @@ def test_products_are_compared_with_the_artifacts(lab, name):
     assert found(lab) == [("damaged", "run", name)]
 
 
+@pytest.mark.parametrize("lost", [("page", None), ("double", "sub-2")])
+def test_a_done_run_that_names_too_few_artifacts_is_not_whole(lab, lost):
+    path = lab.folder / "run.json"
+    state = json.loads(path.read_text())
+    state["done"] = [e for e in state["done"] if (e["stage"], e["each"]) != lost]
+    path.write_text(json.dumps(state))
+    by = {"page": ("damaged", "run", "run.json"), "double": ("stale", "total", "input double")}
+    assert found(lab)[0] == by[lost[0]]
+
+
 def test_a_store_that_moved_is_named_and_then_read(lab, tmp_path):
     shutil.move(lab.store.root, tmp_path / "moved")
     with pytest.raises(UserError, match="--store DIR"):
@@ -241,4 +252,6 @@ def test_of_an_unfinished_run_only_what_was_reached_is_verified(lab):
     path.write_text(json.dumps(state))
     verdict = verify(lab.folder)
     assert verdict.whole and verdict.n_artifacts == 2
-    assert "has come to double sub-1" in verdict.remark
+    assert "running; it has come to double sub-1" in verdict.remark
+    path.write_text(json.dumps(state | {"holder": me() | {"pid": 2**22 + 1}}))
+    assert verify(lab.folder).remark.startswith("killed; ")
