@@ -13,18 +13,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from neurodecode.core.errors import UserError
-from neurodecode.core.finished import STATE
 from neurodecode.core.key import digest
 from neurodecode.core.lease import _steal, is_dead, me
 from neurodecode.core.sealed import write_json
-from neurodecode.core.store import MANIFEST, OWNER, SCRATCH, WORK, Store, read_artifact
+from neurodecode.core.state import STATE
+from neurodecode.core.store import MANIFEST, OWNER, RUNS, SCRATCH, WORK, Store, read_artifact
 
-RUNS, LEASES = "runs", "leases"
+LEASES = "leases"
 OURS = {SCRATCH, RUNS, LEASES}
 HOUR_S, DAY_S = 3600.0, 86400.0
 LEASE_S = DAY_S  # of another host: its counter beats every ten seconds
 ABROAD_S = 7 * DAY_S  # of another host, or of nobody: scratch is written at the end of a stage
-RUN_S = 30 * DAY_S  # a run elsewhere is taken for running so long after its last artifact
+RUN_S = DAY_S  # of another host: a run touches its run.json every twenty seconds
 PARTS_S = HOUR_S  # a file is written and renamed within moments
 
 
@@ -295,7 +295,9 @@ def _registered(entry):
         told = json.loads(entry.read_text(encoding="utf-8"))
         folder, places = Path(told["folder"]), frozenset(told["artifacts"])
         status = told["status"]
-        if status == "running" and _abandoned(told["holder"], _age(entry), RUN_S):
+        if status == "running" and _abandoned(
+            told["holder"], min(_age(entry), _age(folder / STATE)), RUN_S
+        ):
             status = "killed"
         fate = _fate(folder, told["st_dev"], status)
     except FileNotFoundError:
@@ -303,7 +305,12 @@ def _registered(entry):
     except (ValueError, KeyError, TypeError, OSError):
         return KnownRun(entry.stem, "", "", "", "unknown", frozenset(), entry)
     places |= _places_of(folder / STATE)
-    return KnownRun(told["name"], str(folder), status, told["at"], fate, places, entry)
+    return KnownRun(_named(folder), str(folder), status, told["at"], fate, places, entry)
+
+
+def _named(folder):
+    """What a run is called in lists: ``demo/2026-01-31_12-00-00``."""
+    return "/".join(folder.parts[-2:])
 
 
 def _fate(folder, st_dev, status):
@@ -349,7 +356,7 @@ def _found(file, store):
     """A run that was found by its folder; None if nothing of it is in this store."""
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
-        name, status, at = file.parent.name, state["status"], state.get("at", "")
+        name, status, at = _named(file.parent.absolute()), state["status"], state.get("at", "")
         if status == "running" and _abandoned(state.get("holder"), _age(file), RUN_S):
             status = "killed"
     except (OSError, ValueError, KeyError, TypeError):
@@ -364,8 +371,7 @@ def _register(store, run):
     """Write a run that was found into the register."""
     entry = {"folder": run.folder, "st_dev": os.stat(run.folder).st_dev, "name": run.name}
     entry |= {"at": run.at, "holder": {}, "status": run.status, "artifacts": sorted(run.places)}
-    (store.root / RUNS).mkdir(exist_ok=True)
-    write_json(store.root / RUNS / f"found-{digest(run.folder)[:12]}.json", entry)
+    store.register(digest(run.folder)[:12], entry)
 
 
 def _notes(store, runs, policy):
@@ -495,7 +501,7 @@ def _inside(root):
 
 
 def _artifact_folders(root):
-    return [p for p in _inside(root) if WORK not in p.name and p.is_dir()]
+    return [p for p in _inside(root) if "." not in p.name and p.is_dir()]
 
 
 def _work_folders(root):

@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+import json
 import os
 import shutil
 import uuid
@@ -18,7 +19,7 @@ from neurodecode.core.lease import me
 from neurodecode.core.sealed import read_sealed, write_json, write_sealed
 
 MANIFEST = "manifest.json"
-SCRATCH, OWNER, WORK = "scratch", ".owner.json", ".work"
+SCRATCH, OWNER, WORK, RUNS = "scratch", ".owner.json", ".work", "runs"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Artifact:
     def is_at(self, stage, key, code):
         """Say whether this is the artifact that the place is for."""
         own = self.manifest
-        return (own["stage"], own["key"], digest(own["code"])) == (stage, key, code)
+        return (own.get("stage"), own.get("key"), digest(own.get("code"))) == (stage, key, code)
 
 
 def read_artifact(folder):
@@ -197,17 +198,36 @@ class Store:
         return self.root / stage / key[:20] / code[:12]
 
     def find(self, stage, key, code):
-        """Return the whole artifact at this place, or None; what is not whole is cleared away."""
-        found, folder = self.look(stage, key, code), self.folder(stage, key, code)
-        if found is None and folder.exists():
-            self.discard(folder)
-        return found if found is not None and _mark_used(folder) else None
-
-    def look(self, stage, key, code):
-        """Return the whole artifact at this place, or None, and change nothing."""
+        """Return the whole artifact at this place, or None; nothing is changed."""
         found = read_artifact(self.folder(stage, key, code))
         whole = found is not None and found.is_at(stage, key, code) and found.looks_whole()
         return found if whole else None
+
+    def take(self, stage, key, code):
+        """As `find`, for use: ``store gc`` lets be what was taken lately."""
+        found = self.find(stage, key, code)
+        return found if found is not None and _mark_used(found.folder) else None
+
+    def place_of(self, folder):
+        """Name an artifact's folder relative to the store: ``stage/key/code``."""
+        return "/".join(Path(folder).parts[-3:])
+
+    def lease_path(self, stage, key, code):
+        """Return where the lease of an artifact in the making lies."""
+        return self.root / "leases" / f"{stage}-{key[:20]}-{code[:12]}"
+
+    def register(self, name, entry):
+        """Note a run in the register; what registered runs use is not freed."""
+        (self.root / RUNS).mkdir(exist_ok=True)
+        write_json(self.root / RUNS / f"{name}.json", entry)
+
+    def registered(self, name):
+        """Return the places of the artifacts that a run in the register uses."""
+        try:
+            entry = json.loads((self.root / RUNS / f"{name}.json").read_text(encoding="utf-8"))
+            return frozenset(entry["artifacts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return frozenset()
 
     def artifacts(self):
         """Yield every artifact with an undamaged manifest."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from neurodecode.core.blocks import file_damage
 from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.fingerprint import moved
-from neurodecode.core.finished import STATE, read_state
+from neurodecode.core.finished import read_state
 from neurodecode.core.key import canonical, digest, file_digest, keyed_fields
 from neurodecode.core.lease import is_dead
 from neurodecode.core.progress import progress
 from neurodecode.core.runner import PRODUCTS, Pipeline
+from neurodecode.core.state import STATE
 from neurodecode.core.store import (
     MANIFEST,
     Artifact,

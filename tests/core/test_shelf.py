@@ -1,6 +1,5 @@
 """The shelf frees what no run needs, never what one needs, and can be killed while it does."""
 
-import json
 import os
 import random
 import shutil
@@ -367,17 +366,10 @@ def lab(tmp_path, monkeypatch, store):
     def run(name, **nodes):
         folder = tmp_path / "runs" / name
         done = toy_lab.run(store, raw, folder, **nodes)
-        if name not in registered(store):
-            toy_lab.register(store, name, folder, toy_lab.places(done))
         return done, folder
 
     yield run
     toy_lab.forget()
-
-
-def registered(store):
-    folders = [json.loads(p.read_text())["folder"] for p in (store.root / "runs").glob("*.json")]
-    return {Path(folder).name for folder in folders}
 
 
 def test_after_gc_kept_runs_are_whole_and_all_is_cached(lab, store):
@@ -390,7 +382,7 @@ def test_after_gc_kept_runs_are_whole_and_all_is_cached(lab, store):
     assert {p.split("/")[0] for p in freed} == {"total", "page", "runs"}
     assert verify(kept).whole
     again, _ = lab("kept")
-    assert {e["state"] for e in again.events} == {"cached"}
+    assert {e["state"] for e in again.state.done.values()} == {"cached"}
     assert len(items(store, known_runs(store))) == 5
 
 
@@ -403,6 +395,22 @@ def test_what_a_run_finds_cached_counts_as_used(lab, store):
     lab("run")
     assert all(NOW() - i.used_s < 60 for i in items(store, []))
     assert {i.place: i.made_s for i in items(store, [])} == before
+
+
+def test_a_run_that_is_run_again_needs_what_it_had_until_it_is_done(lab, store, tmp_path):
+    lab("run")
+    (first,) = known_runs(store)
+    page = tmp_path / "code" / "toy_lab_code" / "page.py"
+    good = page.read_text()
+    page.write_text(good.replace("text =", "text = 1 / 0 #"))
+    toy_lab.forget()
+    with pytest.raises(ZeroDivisionError):
+        lab("run", total={"offset": 1})
+    assert sum(i.runs != () for i in items(store, known_runs(store))) == len(first.places) + 1
+    page.write_text(good)
+    toy_lab.forget()
+    lab("run", total={"offset": 1})
+    assert len(known_runs(store)[0].places) == len(first.places)
 
 
 def test_a_damaged_manifest_shows(store):
@@ -420,10 +428,8 @@ def test_gc_beside_a_running_pipeline_takes_nothing_from_it(lab, store, tmp_path
         try:
             for i in range(20):
                 folder, offset = tmp_path / "runs" / f"r{i}", i % 3
-                toy_lab.register(store, f"r{i}", folder, [], "running")
                 done, _ = lab(f"r{i}", total={"offset": offset})
                 assert done.artifacts["total"].path("figures.json").read_text() == f"{6 + offset}\n"
-                toy_lab.register(store, f"r{i}", folder, toy_lab.places(done))
                 if i % 4:
                     shutil.rmtree(folder)
                     time.sleep(0.05)

@@ -102,13 +102,6 @@ def run(store, raw, folder, subjects=SUBJECTS, **nodes):
     return pipeline
 
 
-def places(pipeline):
-    """The places in the store of what a pipeline made or found."""
-    made = pipeline.artifacts.values()
-    each = [a for found in made for a in (found.values() if isinstance(found, dict) else [found])]
-    return {"/".join(artifact.folder.parts[-3:]) for artifact in each}
-
-
 def register(store, name, folder, places, status="done", holder=None, st_dev=None):
     """Write an entry of the register of runs, as the runner does."""
     from neurodecode.core.lease import me
