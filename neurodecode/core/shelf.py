@@ -153,12 +153,16 @@ def open_shelf(root):
 def known_runs(store, folders=()):
     """List the runs that use a store: those registered, and those found in `folders`.
 
-    A registered run whose folder is gone is looked for beside where it was.
+    Beside the folders of registered runs are looked for those that were renamed, or are not
+    registered.
     """
     entries = sorted((store.root / RUNS).glob("*.json"))
     runs = [_registered(entry) for entry in entries]
     runs = [run for run in runs if run is not None]
-    beside = {p for run in runs if run.fate == "gone" for p in _beside(Path(run.folder))}
+    folders_of = {Path(run.folder) for run in runs if run.fate != "unknown"}
+    beside = {
+        p for place in {(f.parent, f.parent.parent) for f in folders_of} for p in _beside(*place)
+    }
     files = {p for folder in folders for p in _run_files(folder)} | beside
     there = {os.path.realpath(run.folder) for run in runs if run.fate == "kept"}
     found = (_found(p, store) for p in sorted(files) if os.path.realpath(p.parent) not in there)
@@ -343,11 +347,10 @@ def _run_files(folder):
     return list(folder.rglob(STATE))
 
 
-def _beside(folder):
-    """Every run.json where a moved folder is likely: under its parent and its parent's parent."""
-    near = [folder.parent.glob(f"*/{STATE}"), folder.parent.parent.glob(f"*/*/{STATE}")]
+def _beside(parent, above):
+    """Every run.json where a renamed folder is likely: under a run's parent and above it."""
     try:
-        return [p for found in near for p in found]
+        return [*parent.glob(f"*/{STATE}"), *above.glob(f"*/*/{STATE}")]
     except OSError:
         return []
 
@@ -360,6 +363,9 @@ def _found(file, store):
         if status == "running" and _abandoned(state.get("holder"), _age(file), RUN_S):
             status = "killed"
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+    other = Path(state.get("store") or store.root)
+    if other.is_dir() and not other.samefile(store.root):
         return None
     places = frozenset(p for p in _places_of(file) if (store.root / p).is_dir())
     return (
