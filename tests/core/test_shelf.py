@@ -1,5 +1,6 @@
 """The shelf frees what no run needs, never what one needs, and can be killed while it does."""
 
+import json
 import os
 import random
 import shutil
