@@ -17,7 +17,7 @@ from neurodecode.core.key import digest
 from neurodecode.core.lease import _steal, is_dead, me
 from neurodecode.core.sealed import write_json
 from neurodecode.core.state import STATE
-from neurodecode.core.store import MANIFEST, OWNER, RUNS, SCRATCH, WORK, Store, read_artifact
+from neurodecode.core.store import LOOK, MANIFEST, OWNER, RUNS, SCRATCH, WORK, Store, read_artifact
 
 LEASES = "leases"
 OURS = {SCRATCH, RUNS, LEASES}
@@ -431,11 +431,15 @@ def _counts(run, policy):
 
 def _works(store, policy, held, now):
     for folder in _work_folders(store.root):
-        place = _relative(folder, store).rpartition(WORK)[0]
+        place = _relative(folder.with_name(folder.name.partition(".")[0]), store)
         if place.replace("/", "-") in held:
             continue
         age_s = now - _newest(folder)
-        if (store.root / place / MANIFEST).is_file():
+        if LOOK in folder.name:
+            if age_s < PARTS_S:
+                continue
+            why = "left behind"
+        elif (store.root / place / MANIFEST).is_file():
             why = "its artifact is finished"
         elif age_s > policy.work_older_than_s:
             why = f"unfinished, and untouched for {_days(age_s)}"
@@ -511,7 +515,8 @@ def _artifact_folders(root):
 
 
 def _work_folders(root):
-    return [p for p in _inside(root) if WORK in p.name and p.is_dir()]
+    """Folders beside artifacts: unfinished work, and what looking anew left when it was killed."""
+    return [p for p in _inside(root) if (WORK in p.name or LOOK in p.name) and p.is_dir()]
 
 
 def _listed(folder):

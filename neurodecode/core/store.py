@@ -19,7 +19,7 @@ from neurodecode.core.lease import me
 from neurodecode.core.sealed import read_sealed, write_json, write_sealed
 
 MANIFEST = "manifest.json"
-SCRATCH, OWNER, WORK, RUNS = "scratch", ".owner.json", ".work", "runs"
+SCRATCH, OWNER, WORK, LOOK, RUNS = "scratch", ".owner.json", ".work", ".look", "runs"
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,18 @@ class Store:
         found = self.find(stage, key, code)
         return found if found is not None and _mark_used(found.folder) else None
 
+    def find_anew(self, stage, key, code):
+        """As `find`, and never by what this machine remembers of a network file system.
+
+        A change of one's own to a folder makes the client ask the server for the rest of it.
+        """
+        parent = self.folder(stage, key, code).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        probe = parent / f"{code[:12]}{LOOK}-{uuid.uuid4().hex[:8]}"
+        probe.mkdir()
+        probe.rmdir()
+        return self.find(stage, key, code)
+
     def place_of(self, folder):
         """Name an artifact's folder relative to the store: ``stage/key/code``."""
         return "/".join(Path(folder).parts[-3:])
@@ -272,15 +284,35 @@ class Store:
         return own
 
     def works(self, folder):
-        """List the folders that unfinished attempts at an artifact left."""
+        """List the folders in which unfinished attempts at an artifact may be gone on with."""
         return list(folder.parent.glob(f"{folder.name}{WORK}*"))
 
-    def publish(self, scratch, folder, manifest):
+    def clear_beside(self, folder):
+        """Remove what attempts left beside a finished artifact."""
+        for left in [*self.works(folder), *folder.parent.glob(f"{folder.name}{LOOK}*")]:
+            shutil.rmtree(left, ignore_errors=True)
+
+    def publish(self, scratch, place, manifest):
         """Turn a scratch folder into an artifact in one rename; the first rename wins.
 
         Every file is digested and flushed to disk before the rename, so that a crash leaves
         nothing that looks finished.
+
+        Parameters
+        ----------
+        scratch : Path
+            As of :meth:`scratch`.
+        place : (str, str, str)
+            Stage, key and digest of the code.
+        manifest : dict
+            With the same ``stage``, ``key`` and ``code``.
+
+        Returns
+        -------
+        artifact : Artifact
+            Of whoever was first.
         """
+        folder = self.folder(*place)
         manifest = manifest | {"files": describe(scratch)}
         write_sealed(scratch / MANIFEST, manifest)
         with ThreadPoolExecutor(16) as pool:  # a disk waits for many files as long as for one
@@ -289,12 +321,11 @@ class Store:
         try:
             os.rename(scratch, folder)
         except OSError:
-            found = read_artifact(folder)
-            if found is None or not found.looks_whole():
+            if self.find_anew(*place) is None:
                 raise
         self.clear(scratch)
         _flush(folder.parent)
-        return read_artifact(folder)
+        return self.find_anew(*place)
 
     def discard(self, folder):
         """Take an artifact out of the store at once, then free its space."""

@@ -46,8 +46,7 @@ def plant(store, name, age_s=10 * DAY_S, n_files=2):
         (scratch / f"{i}.txt").write_text(f"{name} {i}")
     key = digest(name)
     about = {"stage": "toy", "each": None, "key": key, "code": {"toy": name}, "config": {}}
-    folder = store.folder("toy", key, digest(about["code"]))
-    store.publish(scratch, folder, about)
+    folder = store.publish(scratch, ("toy", key, digest(about["code"])), about).folder
     write_json(folder.with_suffix(".record.json"), {"seconds": 1})
     age(folder, age_s)
     return folder.relative_to(store.root).as_posix()
@@ -230,10 +229,15 @@ def test_unfinished_work_goes_when_it_is_finished_or_old_and_nobody_holds_it(sto
         (folder / "checkpoint").write_text("1")
     for name in ("old", "held"):
         age(works[name], 20 * DAY_S)
+    look, now = (store.root / "toy" / "k" / f"{n}.look-ab" for n in ("a", "b"))
+    for folder in (look, now):
+        folder.mkdir()
+    age(look, 2 * 3600)
     (store.root / "leases").mkdir()
     write_json(store.root / "leases" / "toy-k-held", me() | {"count": 0})
     freed, _ = collect(store)
-    assert freed == {made.relative_to(store.root).as_posix(), "toy/k/old.work"}
+    left = {"toy/k/old.work", "toy/k/a.look-ab"}
+    assert freed == {made.relative_to(store.root).as_posix(), *left} and now.exists()
     assert works["young"].exists() and works["held"].exists()
 
 

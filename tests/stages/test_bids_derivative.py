@@ -104,8 +104,8 @@ def made(tmp_path):
             fill(Folder(scratch, None))
             key, code = digest([stage, each]), {"made": "up"}
             about = {"stage": stage, "each": each, "key": key, "code": code, "config": config or {}}
-            folder = store.folder(stage, key, digest(code))
-            store.publish(scratch, folder, about | {"commit": "abc"})
+            place = (stage, key, digest(code))
+            folder = store.publish(scratch, place, about | {"commit": "abc"}).folder
             done.append({"stage": stage, "each": each, "folder": str(folder)})
 
         recipe = {"name": "my study", "task": "", "datatype": datatype, "facts": facts}
