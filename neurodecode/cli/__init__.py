@@ -1,7 +1,8 @@
 """The command line: `neurodecode run experiment=demo`, and the doors for data.
 
 Exit codes: 0 done; 1 an error nobody foresaw; 2 a mistake in the command, the configuration or the
-data; 3 a group report was written, but runs are missing from it; 130 interrupted.
+data; 3 a group report was written, but runs are missing from it; 5 `verify` found something stale
+or damaged; 130 interrupted.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from neurodecode.cli.compose import (
     run_composed,
 )
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
+from neurodecode.cli.shelf import add_export, add_store, add_verify
 
 __all__ = ["composed", "conf_folder", "main", "planned_jobs", "resolve_device", "run_composed"]
 
@@ -135,6 +137,9 @@ def _parser():
     _audit_parser(
         add("audit", "audit anybody's predictions: a table of ids and embeddings will do")
     )
+    add_verify(add)
+    add_store(add)
+    add_export(add)
     return parser
 
 

@@ -144,7 +144,7 @@ class Pipeline:
         place, inputs = self.place(stage, each)
         found = None
         while found is None:  # what others finish may be damaged, and gone, before it is looked at
-            if (found := self.store.find(*place)) is not None:
+            if (found := self.store.take(*place)) is not None:
                 if bury(self.store.lease_path(*place)):  # killed between publishing and letting go
                     self.store.clear_beside(found.folder)
                 self._tell(stage, each, "cached", found)
@@ -214,11 +214,16 @@ class Pipeline:
             "key": place[1],
             "config": keyed_fields(self.configs[stage.name]),
             "inputs": inputs,
+            "external": self._outside(stage),  # so that `verify` can name the file that changed
             "hardware": self.hardware,
             "code": self.code[stage.name],
             "commit": commit(),
             "versions": versions(),
         }
+
+    def _outside(self, stage):
+        """Digests of the files outside the store that entered the key."""
+        return self.raw.of(stage.external(self.configs[stage.name])) if stage.external else {}
 
     def _tell(self, stage, each, state, artifact):
         record = read_record(artifact.folder)

@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+import json
 import os
 import shutil
 import uuid
@@ -202,6 +203,11 @@ class Store:
         whole = found is not None and found.is_at(stage, key, code) and found.looks_whole()
         return found if whole else None
 
+    def take(self, stage, key, code):
+        """As `find`, for use: ``store gc`` lets be what was taken lately."""
+        found = self.find(stage, key, code)
+        return found if found is not None and _mark_used(found.folder) else None
+
     def find_anew(self, stage, key, code):
         """As `find`, and never by what this machine remembers of a network file system.
 
@@ -226,6 +232,14 @@ class Store:
         """Note a run in the register; what registered runs use is not freed."""
         (self.root / RUNS).mkdir(exist_ok=True)
         write_json(self.root / RUNS / f"{name}.json", entry)
+
+    def registered(self, name):
+        """Return the places of the artifacts that a run in the register uses."""
+        try:
+            entry = json.loads((self.root / RUNS / f"{name}.json").read_text(encoding="utf-8"))
+            return frozenset(entry["artifacts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return frozenset()
 
     def artifacts(self):
         """Yield every artifact with an undamaged manifest."""
@@ -326,6 +340,17 @@ class Store:
 def describe(folder):
     """Describe every file below a folder but its manifest, by name; see :func:`describe_file`."""
     return {name: describe_file(Path(folder) / name) for name in _names(folder)}
+
+
+def _mark_used(folder):
+    """Say when an artifact was last used, by its folder's time; False if it went meanwhile."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a store that is only read
+        pass
+    return True
 
 
 def _modified(folder):
