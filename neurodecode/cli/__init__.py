@@ -23,6 +23,7 @@ from neurodecode.cli.compose import (
 )
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
 from neurodecode.cli.shelf import add_export, add_store, add_verify
+from neurodecode.cli.status import status_parser
 
 __all__ = ["composed", "conf_folder", "main", "planned_jobs", "resolve_device", "run_composed"]
 
@@ -131,6 +132,7 @@ def _parser():
         help="p-values of one run among others of it with train.permutation=1,2,…",
     )
     report.set_defaults(action=_report_runs)
+    status_parser(add("status", "say what of a run is done, running and waiting"))
     _leaderboard_parser(
         add("leaderboard", "rank runs by one score; unlike protocols are not mixed")
     )
