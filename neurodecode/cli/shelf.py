@@ -151,7 +151,8 @@ def _summary(verdict):
 
 def _ls(arguments):
     from neurodecode.core.errors import ConfigError
-    from neurodecode.core.shelf import items, known_runs, open_shelf
+    from neurodecode.core.registered import known_runs
+    from neurodecode.core.shelf import items, open_shelf
 
     store = open_shelf(arguments.store)
     runs = known_runs(store, arguments.runs)
@@ -207,7 +208,9 @@ def _ls_text(store, runs, found):
 
 
 def _du(arguments):
-    from neurodecode.core.shelf import Policy, open_shelf, usage
+    from neurodecode.core.shelf import open_shelf
+    from neurodecode.core.usage import usage
+    from neurodecode.core.waste import Policy
 
     store = open_shelf(arguments.store)
     used = usage(store, Policy(folders=tuple(arguments.runs)))
@@ -236,7 +239,10 @@ def _du_text(store, used):
 
 
 def _gc(arguments):
-    from neurodecode.core.shelf import DAY_S, Policy, open_shelf, plan, sweep
+    from neurodecode.core.looking import DAY_S
+    from neurodecode.core.shelf import open_shelf
+    from neurodecode.core.sweep import sweep
+    from neurodecode.core.waste import Policy, plan
 
     store = open_shelf(arguments.store)
     policy = Policy(

@@ -61,7 +61,7 @@ def _acquire(path, is_done, ttl_s, poll_s, on_wait):
     while True:
         if is_done():
             if given_back is not None:  # its holder may have let go just while it was away
-                _steal(path, given_back)
+                take_away(path, given_back)
             return None
         if (handle := _create(path)) is not None:
             if not is_done():  # the former holder may have finished between the two looks
@@ -79,7 +79,7 @@ def _acquire(path, is_done, ttl_s, poll_s, on_wait):
         if holder != seen:
             seen, since = holder, time.monotonic()
         if is_dead(holder) or time.monotonic() - since > ttl_s:
-            given_back = _steal(path, holder) or given_back
+            given_back = take_away(path, holder) or given_back
         else:
             time.sleep(poll_s)
 
@@ -103,7 +103,7 @@ def bury(path):
     holder = _read(Path(path))
     dead = holder is not None and is_dead(holder)
     if dead:
-        _steal(Path(path), holder)
+        take_away(Path(path), holder)
     return dead
 
 
@@ -181,7 +181,7 @@ def _beat(handle, stop):
             return
 
 
-def _steal(path, holder):
+def take_away(path, holder):
     """Take away the lease of this holder; what was somebody else's by now is given back, and said.
 
     Renaming is by name, whoever holds it: so it is looked at afterwards.

@@ -16,10 +16,13 @@ from neurodecode.core.blocks import Blocks, CheckedArray, describe_file, file_da
 from neurodecode.core.errors import DamagedArtifact, UserError
 from neurodecode.core.key import digest, file_digest
 from neurodecode.core.lease import me
+from neurodecode.core.looking import listed
 from neurodecode.core.sealed import read_sealed, write_json, write_sealed
 
 MANIFEST = "manifest.json"
-SCRATCH, OWNER, WORK, LOOK, RUNS = "scratch", ".owner.json", ".work", ".look", "runs"
+SCRATCH, RUNS, LEASES = "scratch", "runs", "leases"
+OWNER, WORK, LOOK = ".owner.json", ".work", ".look"
+OURS = {SCRATCH, RUNS, LEASES}
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ class Store:
 
     def lease_path(self, stage, key, code):
         """Return where the lease of an artifact in the making lies."""
-        return self.root / "leases" / f"{stage}-{key[:20]}-{code[:12]}"
+        return self.root / LEASES / f"{stage}-{key[:20]}-{code[:12]}"
 
     def register(self, name, entry):
         """Note a run in the register; what registered runs use is not freed."""
@@ -243,8 +246,8 @@ class Store:
 
     def artifacts(self):
         """Yield every artifact with an undamaged manifest."""
-        for manifest in sorted(self.root.glob(f"*/*/*/{MANIFEST}")):
-            if manifest.parts[-4] != SCRATCH and (found := read_artifact(manifest.parent)):
+        for folder in artifact_folders(self.root):
+            if (found := read_artifact(folder)) is not None:
                 yield found
 
     def siblings(self, stage, key, code):
@@ -335,6 +338,18 @@ class Store:
         except FileNotFoundError:
             return
         shutil.rmtree(grave, ignore_errors=True)
+
+
+def inside(root):
+    """What lies in the folders of keys: artifacts, their records, unfinished work."""
+    stages = [p for p in listed(root) if p.name not in OURS and p.is_dir()]
+    keys = [p for stage in stages for p in listed(stage) if p.is_dir()]
+    return [p for key in keys for p in listed(key)]
+
+
+def artifact_folders(root):
+    """Folders that are artifacts, or are in the place of one."""
+    return [p for p in inside(root) if "." not in p.name and p.is_dir()]
 
 
 def describe(folder):

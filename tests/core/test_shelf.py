@@ -18,20 +18,14 @@ from hypothesis import strategies as st
 from neurodecode.core.errors import UserError
 from neurodecode.core.key import digest
 from neurodecode.core.lease import me
-from neurodecode.core.shelf import (
-    ABROAD_S,
-    DAY_S,
-    LEASE_S,
-    Policy,
-    items,
-    known_runs,
-    open_shelf,
-    plan,
-    sweep,
-    usage,
-)
+from neurodecode.core.looking import DAY_S
+from neurodecode.core.registered import known_runs
+from neurodecode.core.shelf import items, open_shelf
 from neurodecode.core.store import Store, damages, write_json
+from neurodecode.core.sweep import sweep
+from neurodecode.core.usage import usage
 from neurodecode.core.verify import verify
+from neurodecode.core.waste import ABROAD_S, LEASE_S, Policy, plan
 from tests.core import toy_lab
 
 DEAD = me() | {"pid": 2**22 + 1, "started": "1"}
@@ -343,8 +337,6 @@ def test_what_is_taken_up_between_plan_and_sweep_stays(store, how):
 
 
 def test_what_is_taken_up_while_it_goes_is_put_back(store, monkeypatch):
-    from neurodecode.core import shelf
-
     place = plant(store, "wanted")
     make_run(store, "other", [])
     waste, _ = plan(store, Policy())
@@ -355,7 +347,7 @@ def test_what_is_taken_up_while_it_goes_is_put_back(store, monkeypatch):
         if "gc-" in str(b):
             make_run(store, "new", [place])
 
-    monkeypatch.setattr(shelf.os, "rename", slow)
+    monkeypatch.setattr(os, "rename", slow)
     assert sweep(store, waste) == [] and there(store) == {place}
     assert not list((store.root / "scratch").iterdir())
 
