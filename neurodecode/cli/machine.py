@@ -5,12 +5,12 @@ import sys
 
 
 def resolve_threads(threads):
-    """Return the number of CPU threads; null is all cores."""
+    """Return the number of CPU threads; null is all cores, or those that SLURM gave to the task."""
     from neurodecode.core.checks import typed
     from neurodecode.core.errors import ConfigError
 
     if typed(threads, int | None, "threads") is None:
-        return len(os.sched_getaffinity(0))
+        return int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
     if threads < 1:
         raise ConfigError(f"threads: expected 1 or more, or null for all cores, got {threads}")
     return threads
@@ -64,6 +64,7 @@ def guarded(action, folder="."):
     """
     from neurodecode.core import composing, resources
     from neurodecode.core.errors import UserError
+    from neurodecode.core.stop import Stopped
 
     debug = os.environ.get("NEURODECODE_DEBUG")
     try:
@@ -71,6 +72,9 @@ def guarded(action, folder="."):
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130
+    except Stopped as stopped:
+        print(f"{stopped}: run the same command to go on from here", file=sys.stderr)
+        return stopped.code
     except Exception as error:
         if debug:
             raise

@@ -71,7 +71,7 @@ class Pipeline:
         try:
             for stage in self.stages:
                 self._run_stage(stage)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # told to stop: core/stop.py, or a scheduler
             self._note("interrupted")
             raise
         except BaseException as error:
