@@ -47,10 +47,10 @@ def status(folder):
     return state.get("status") or "", state.get("error") or ""
 
 
-def shown(overrides):
-    """The overrides that tell members apart: not those that say where and how they run."""
-    plumbing = ("hydra.", "hydra/", "launcher", "store=")
-    return " ".join(o for o in overrides if not o.startswith(plumbing))
+def told_apart(member, members):
+    """The overrides of a member that not all members of the sweep have."""
+    common = set.intersection(*(set(m.overrides) for m in members)) if len(members) > 1 else set()
+    return " ".join(o for o in member.overrides if o not in common)
 
 
 def summary(members):
@@ -69,7 +69,9 @@ def summary(members):
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  ".join([*map(str.ljust, row, widths), row[3]]) for row in rows]
     failed = [m for m in members if m.state not in (DONE, SUBMITTED)]
-    lines += [f"{m.state}: member {m.number} ({shown(m.overrides)}): {_cause(m)}" for m in failed]
+    lines += [
+        f"{m.state}: member {m.number} ({told_apart(m, members)}): {_cause(m)}" for m in failed
+    ]
     if members and members[0].state != SUBMITTED:
         lines.append(f"{len(members) - len(failed)} of {len(members)} members are done")
     return "\n".join(lines)

@@ -107,20 +107,21 @@ class Sweep:
         self.until(lambda: "submitted" in self.log() or self.driver.poll() is not None)
         return re.search(r"submitted \d+ jobs? as (\d+)", self.log())[1]
 
-    def until(self, holds, seconds=120):
+    def until(self, holds, seconds=60):
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, self.log() + str(self.logs())
             time.sleep(0.1)
 
-    def until_says(self, number, text, seconds=120):
+    def until_says(self, number, text, seconds=60):
         """Wait until the log of a member's job holds a text."""
         self.until(lambda: text in self.job_log(number), seconds)
 
     def job_log(self, number):
         """What a member's job printed so far, in all its starts."""
-        found = list(self.sweep.glob(f".submitit/*_{number}/*_log.out"))
+        of_array = list(self.sweep.glob(f".submitit/*_{number}/*_log.out"))
+        found = of_array or list(self.sweep.glob(f".submitit/*/*[0-9]_{number}_log.out"))
         return found[0].read_text(errors="replace") if found else ""
 
     def logs(self):
@@ -150,7 +151,7 @@ class Sweep:
         return {int(n): s for n, s in re.findall(r"^(\d+) +(\w+) +\S+ +/", self.log(), re.M)}
 
 
-TOYS = ("stages=[toys.shared,toys.member]", "device=cpu", "+shared.seconds=1")
+TOYS = ("stages=[toys.shared,toys.member]", "device=cpu")
 
 
 @pytest.fixture

@@ -33,10 +33,116 @@ def test_an_array_of_eight_ends_with_eight_results_and_shares_what_is_upstream(t
     assert "#SBATCH --array=0-7" in next(sweep.sweep.glob(".submitit/*/*submission.sh")).read_text()
 
 
-def test_every_fate_of_a_job_is_told_apart(toys):
-    """0 is done, 1 fails, 2 is cancelled, 3 runs out of time once and goes on, 4 waits, cancelled."""
+STEPS = ("+member.steps=100", "+member.step_s=.1")
+COUNTED = list(range(100))
+
+
+def test_failed_cancelled_and_interrupted_members_are_told_apart(toys):
+    """0 fails; 1 is cancelled as it runs, 4 as it waits; 2 is told to save and goes on; 3 is done."""
+    sweep = toys("+member.number=0,1,3,4,2", "+member.fail=[0]", *STEPS, "launcher.parallel=4")
+    array = sweep.array()
+    fine = sweep.bed.submit(f"--dependency=afterok:{array}_3", "--kill-on-invalid-dep=yes")
+    hopeless = sweep.bed.submit(f"--dependency=afterok:{array}", "--kill-on-invalid-dep=yes")
+    for number in (1, 2):
+        sweep.until_says(number, "▸ member")
+    sweep.bed("scancel", f"{array}_1", f"{array}_4")
+    sweep.bed("scancel", "--signal=USR2", f"{array}_2")
+    assert sweep.ends() == 4, sweep.log()
+
+    assert sweep.table() == {0: "FAILED", 1: "CANCELLED", 2: "done", 3: "done", 4: "CANCELLED"}
+    states = sweep.bed.states(array)
+    ended = ["FAILED", "CANCELLED", "COMPLETED", "COMPLETED", "CANCELLED"]
+    assert states == {f"{array}_{n}": state for n, state in enumerate(ended)}
+    why = "FAILED: member 0 (+member.number=0): ValueError: member 0 was to fail; see /"
+    assert why in sweep.log()
+    assert "2 of 5 members are done" in sweep.log()
+
+    # member.number 3 is the third of the sweep: saved, queued again, and every step counted once
+    assert "saved at step" in sweep.job_log(2) and sweep.results("began.json")[3] > 0
+    assert sweep.results("figures.json")[3] == {"value": 21, "steps": COUNTED}
+    assert set(sweep.results("figures.json")) == {3, 4}
+
+    sweep.until(lambda: sweep.bed.states(hopeless)[hopeless] == "CANCELLED")  # never satisfied
+    assert fine
+    told = neurodecode(sweep, "report", "sweep")
+    assert told.returncode == 3, told.stderr
+    assert "2 of 5 runs are finished" in (sweep.sweep / "group_report.html").read_text()
+    for number, problem in {0: "failed: ValueError", 1: "was killed", 4: "never began"}.items():
+        assert any(
+            problem in line and f"sweep/{number}" in line for line in told.stdout.split("\n")
+        )
+
+
+def test_a_job_that_was_refused_another_start_is_failed_and_can_be_gone_on_with(toys):
+    sweep = toys("+member.number=5", *STEPS, "launcher.requeues=0", "launcher.time_min=5")
+    array = sweep.array()
+    sweep.until_says(0, "▸ member")
+    sweep.bed("scancel", "--signal=USR2", array)
+    assert sweep.ends() == 4, sweep.log()
+    assert sweep.bed.states(array) == {array: "FAILED"} and sweep.status(0) == "interrupted"
+    assert "FAILED: member 0" in sweep.log() and "it was told to stop" in sweep.log()
+    again = toys("+member.number=5", *STEPS)
+    assert again.ends() == 0, again.log()
+    assert again.results("began.json")[5] > 0
+    assert again.results("figures.json")[5]["steps"] == COUNTED
+
+
+def test_the_time_limit_saves_requeues_and_goes_on(toys):
+    """The real limit of a minute; SLURM looks at limits every half minute or so."""
     sweep = toys(
-        *("+member.number=0,1,2,3,4", "+member.steps=150", "+member.step_s=.1"),
-        *("+member.fails=${eval_fails:${member.number}}",),
+        *("+member.number=6", "+member.steps=450", "+member.step_s=.1"),
+        *("launcher.time_min=1", "launcher.notice_s=30"),
     )
-    assert sweep is not None
+    array = sweep.array()
+    assert sweep.ends(400) == 0, sweep.log()
+    assert sweep.bed.states(array) == {array: "COMPLETED"}
+    assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[6] > 0
+    assert sweep.results("figures.json")[6]["steps"] == list(range(450))
+
+
+def test_a_preempted_job_saves_waits_and_goes_on(toys):
+    sweep = toys("+member.number=7", *STEPS)
+    array = sweep.array()
+    sweep.until_says(0, "▸ member")
+    urgent = sweep.bed.submit("--partition=urgent", "--exclusive", command="sleep 3")
+    sweep.until(lambda: sweep.bed.states(urgent)[urgent] == "COMPLETED")
+    assert sweep.ends() == 0, sweep.log()
+    assert sweep.bed.states(array) == {array: "COMPLETED"}
+    assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[7] > 0
+    assert sweep.results("figures.json")[7]["steps"] == COUNTED
+
+
+def test_a_lost_node_loses_no_more_than_since_the_last_save(toys):
+    sweep = toys("+member.number=8", *STEPS)
+    array = sweep.array()
+    sweep.until_says(0, "▸ member")
+    sweep.bed.lose_the_node()
+    sweep.until(lambda: sweep.bed.states(array)[array] == "PENDING")
+    assert sweep.status(0) == "running" and sweep.driver.poll() is None  # it waits, as SLURM does
+    report = neurodecode(sweep, "report", "sweep")
+    assert report.returncode == 2 and "is running, or was killed" in report.stderr
+    sweep.bed.return_the_node()
+    assert sweep.ends() == 0, sweep.log()
+    assert (
+        sweep.bed.states(array) == {array: "COMPLETED"} and sweep.job_log(0).count("▸ member") == 2
+    )
+    assert sweep.results("figures.json")[8]["steps"] == COUNTED
+
+
+def test_submitted_and_not_waited_for(toys):
+    sweep = toys("+member.number=0,1", *STEPS, "launcher.wait=false")
+    assert sweep.ends() == 0 and "submitted" in sweep.log()
+    early = neurodecode(sweep, "report", "sweep")
+    assert early.returncode in (2, 3)  # nothing is finished yet
+    array = sweep.array()
+    sweep.until(lambda: set(sweep.bed.states(array).values()) == {"COMPLETED"})
+    assert neurodecode(sweep, "report", "sweep").returncode == 0
+
+
+def test_a_driver_that_is_interrupted_leaves_its_jobs_alone(toys):
+    sweep = toys("+member.number=9", *STEPS)
+    array = sweep.array()
+    sweep.driver.send_signal(signal.SIGINT)
+    assert sweep.ends() == 130 and f"scancel {array}" in sweep.log()
+    sweep.until(lambda: sweep.bed.states(array)[array] == "COMPLETED")
+    assert sweep.results("figures.json")[9]["steps"] == COUNTED
