@@ -3,11 +3,14 @@
 The table of docs/slurm.md is what these tests assert.
 """
 
+import json
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from tests.slurm.conftest import Sweep
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +41,7 @@ COUNTED = list(range(100))
 
 
 def test_failed_cancelled_and_interrupted_members_are_told_apart(toys):
-    """0 fails; 1 is cancelled as it runs, 4 as it waits; 2 is told to save and goes on; 3 is done."""
+    """0 fails, 1 is cancelled running, 4 waiting, 2 is told to save and goes on, 3 is done."""
     sweep = toys("+member.number=0,1,3,4,2", "+member.fail=[0]", *STEPS, "launcher.parallel=4")
     array = sweep.array()
     fine = sweep.bed.submit(f"--dependency=afterok:{array}_3", "--kill-on-invalid-dep=yes")
@@ -63,7 +66,7 @@ def test_failed_cancelled_and_interrupted_members_are_told_apart(toys):
     assert set(sweep.results("figures.json")) == {3, 4}
 
     sweep.until(lambda: sweep.bed.states(hopeless)[hopeless] == "CANCELLED")  # never satisfied
-    assert fine
+    assert sweep.bed.states(fine) == {fine: "COMPLETED"}
     told = neurodecode(sweep, "report", "sweep")
     assert told.returncode == 3, told.stderr
     assert "2 of 5 runs are finished" in (sweep.sweep / "group_report.html").read_text()
@@ -146,3 +149,18 @@ def test_a_driver_that_is_interrupted_leaves_its_jobs_alone(toys):
     assert sweep.ends() == 130 and f"scancel {array}" in sweep.log()
     sweep.until(lambda: sweep.bed.states(array)[array] == "COMPLETED")
     assert sweep.results("figures.json")[9]["steps"] == COUNTED
+
+
+def test_the_pipeline_itself_runs_as_an_array_and_is_reported_whole(bed, tmp_path):
+    few = ["evaluate.n_bootstrap=50", "evaluate.n_permutations=50", "audit.n_bootstrap=50"]
+    short = ["train.decoder_training.n_epochs=2", "device=cpu", "recipe=world_small"]
+    sweep = Sweep(bed, tmp_path, "subjects=[sub-01],[sub-02]", *short, *few)
+    assert sweep.ends(900) == 0, sweep.log()
+    assert sweep.table() == {0: "done", 1: "done"}
+    begun = [line for log in sweep.logs() for line in log.splitlines() if line.startswith("▸")]
+    assert begun.count("▸ simulate") == 1 and begun.count("▸ train") == 2
+    for number in (0, 1):
+        assert (sweep.sweep / str(number) / "report.html").is_file()
+    assert json.loads((sweep.sweep / "0/run.json").read_text())["config"]["threads"] is None
+    told = neurodecode(sweep, "report", "sweep")
+    assert told.returncode == 0, told.stderr
