@@ -30,7 +30,7 @@ def run(overrides):
     """Compose the configuration, or those of a sweep, and run them; return the exit code."""
     code, members = _composed(overrides, _run_here)
     if members:
-        print(sweep.summary(members), flush=True)
+        print(sweep.summary(members, whole=not code), flush=True)
     return code or sweep.exit_code(members)
 
 

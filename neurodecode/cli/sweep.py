@@ -53,12 +53,14 @@ def told_apart(member, members):
     return " ".join(o for o in member.overrides if o not in common)
 
 
-def summary(members):
+def summary(members, whole=True):
     """Return the table of members, and a line for each that is not done.
 
     Parameters
     ----------
     members : list of Member
+    whole : bool
+        Whether these are all members of the sweep; if not, it was stopped on its way.
 
     Returns
     -------
@@ -72,8 +74,11 @@ def summary(members):
     lines += [
         f"{m.state}: member {m.number} ({told_apart(m, members)}): {_cause(m)}" for m in failed
     ]
-    if members and members[0].state != SUBMITTED:
-        lines.append(f"{len(members) - len(failed)} of {len(members)} members are done")
+    n_done = sum(m.state == DONE for m in members)
+    if not whole:
+        lines.append(f"{n_done} members are done; the sweep was stopped before its end")
+    elif members[0].state != SUBMITTED:
+        lines.append(f"{n_done} of {len(members)} members are done")
     return "\n".join(lines)
 
 

@@ -24,7 +24,8 @@ def neurodecode(sweep, *words):
 
 
 def test_an_array_of_eight_ends_with_eight_results_and_shares_what_is_upstream(toys):
-    sweep = toys("+member.number=0,1,2,3,4,5,6,7", "+shared.seconds=3")
+    elsewhere = 'launcher.setup=["cd /"]'  # a relative store is still the one here
+    sweep = toys("+member.number=0,1,2,3,4,5,6,7", "+shared.seconds=3", elsewhere)
     array = sweep.array()
     assert sweep.ends() == 0, sweep.log()
     assert sweep.table() == dict.fromkeys(range(8), "done")
