@@ -64,6 +64,7 @@ def test_a_member_that_fails_does_not_keep_the_others_from_running(tmp_path):
     assert "error: member 1 was to fail" in (tmp_path / "sweep/1/run.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_terminated_saves_says_so_and_goes_on(tmp_path):
     words = ("+shared.seconds=0", "+member.steps=60", "+member.step_s=.1", "hydra.run.dir=run")
     process = start(tmp_path, "run", *TOYS, "name=toy", *words)
@@ -83,6 +84,7 @@ def test_a_run_that_is_terminated_saves_says_so_and_goes_on(tmp_path):
     assert json.loads((tmp_path / "run/figures.json").read_text())["steps"] == list(range(60))
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_terminated_ends_and_is_not_called_whole(tmp_path):
     words = ("-m", "hydra.sweep.dir=sweep", "+member.number=0,1,2", "+shared.seconds=0")
     process = start(
@@ -100,6 +102,7 @@ def test_a_sweep_that_is_terminated_ends_and_is_not_called_whole(tmp_path):
     assert not (tmp_path / "sweep/2").exists()
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_left_in_the_folder_is_not_passed_off(tmp_path):
     assert run(tmp_path, "+shared.seconds=0", "hydra.run.dir=run")[0] == 0
     assert (tmp_path / "run/metrics.tsv").exists()
@@ -124,6 +127,7 @@ def test_the_table_names_what_differs_and_the_exit_code_what_is_missing():
 # ---- what SLURM is told
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_is_what_sbatch_is_told(tmp_path):
     path = commands(tmp_path / "bin", sbatch="echo Submitted batch job 77", squeue="", srun="")
     asked = (
@@ -147,6 +151,7 @@ def test_what_is_asked_for_is_what_sbatch_is_told(tmp_path):
     assert "not waited for: squeue --jobs=77, and later: neurodecode report sweep" in printed
 
 
+@pytest.mark.slow
 def test_the_cpus_of_a_job_are_its_threads(tmp_path, monkeypatch):
     code, printed = run(
         tmp_path, "--dry", "launcher=slurm", "launcher.cpus=3", "+member.number=0,1"
@@ -156,6 +161,7 @@ def test_the_cpus_of_a_job_are_its_threads(tmp_path, monkeypatch):
     assert machine.resolve_threads(None) == 5 and machine.resolve_threads(2) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word, told",
     [
@@ -172,6 +178,7 @@ def test_a_mistake_in_the_launcher_is_told_in_one_line(tmp_path, word, told):
     assert code == 2 and told in printed and "Traceback" not in printed, printed
 
 
+@pytest.mark.slow
 def test_without_slurm_the_command_says_what_is_missing(tmp_path):
     (tmp_path / "empty").mkdir()
     code, printed = run(tmp_path, "launcher=slurm", PATH=str(tmp_path / "empty"))
