@@ -65,7 +65,7 @@ def guarded(action, folder=None):
         Where it writes, for the message of a full disk; a run.log there is told as well.
     """
     from neurodecode.core import composing, resources
-    from neurodecode.core.errors import UserError
+    from neurodecode.core.errors import DamagedArtifact, UserError
     from neurodecode.core.stop import Stopped
 
     debug = os.environ.get("NEURODECODE_DEBUG")
@@ -81,7 +81,7 @@ def guarded(action, folder=None):
         if debug:
             raise
         error = composing.explained(error) or resources.explained(error, folder or ".") or error
-        foreseen = isinstance(error, UserError | ValueError | OSError)
+        foreseen = isinstance(error, UserError | DamagedArtifact | ValueError | OSError)
         name = "error" if foreseen else f"unforeseen {type(error).__name__}"
         print(f"{name}: {error}", file=sys.stderr)
         _log(folder, f"{name}: {error}")

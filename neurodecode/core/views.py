@@ -61,11 +61,7 @@ class View:
         SealedError
             If the file holds test rows: ask for ``inputs.responses`` instead.
         """
-        if name in self._sealed.get(stage, ()):
-            raise SealedError(
-                f"{self._stage.name} asked for {stage}/{name}, which holds test rows: "
-                "read it by inputs.responses(subject, rows='train')"
-            )
+        self._may_read(stage, name)
         return self._artifact(stage, each).path(name)
 
     def table(self, stage, name, each=None):
@@ -73,8 +69,15 @@ class View:
         return read_table(self.path(stage, name, each))
 
     def array(self, stage, name, each=None):
-        """Memory-map an ``.npy`` file, read-only."""
-        return np.load(self.path(stage, name, each), mmap_mode="r", allow_pickle=False)
+        """Memory-map an ``.npy`` file, read-only; a large one is checked as it is read.
+
+        Returns
+        -------
+        array : memmap or CheckedArray
+            To index, or for ``np.asarray``.
+        """
+        self._may_read(stage, name)
+        return self._artifact(stage, each).array(name)
 
     def tensors(self, stage, name, each=None):
         """Read a safetensors file as ``{name: ndarray}``."""
@@ -127,9 +130,15 @@ class View:
         split = self.table("split", "split.tsv").set_index("trial_id")["split"]
         trials["split"] = trials["trial_id"].map(split).fillna("")
         keep = np.flatnonzero(trials["split"].isin(wanted))
-        path = self._artifact("preprocess", subject).path("responses.npy")
-        responses = np.load(path, mmap_mode="r", allow_pickle=False)
+        responses = self._artifact("preprocess", subject).array("responses.npy")
         return np.asarray(responses[keep]), trials.iloc[keep].reset_index(drop=True)
+
+    def _may_read(self, stage, name):
+        if name in self._sealed.get(stage, ()):
+            raise SealedError(
+                f"{self._stage.name} asked for {stage}/{name}, which holds test rows: "
+                "read it by inputs.responses(subject, rows='train')"
+            )
 
     def _open_test(self, subject):
         if not self._stage.opens_test:
@@ -166,11 +175,14 @@ class Folder:
         Becomes the artifact.
     work : callable () -> Path
         Makes the private folder for resuming, on first use.
+    tell : callable (label, done, total, left_s), optional
+        Hears how far the stage is.
     """
 
-    def __init__(self, scratch, work):
+    def __init__(self, scratch, work, tell=None):
         self._scratch = Path(scratch)
         self._work = work
+        self._tell = tell
 
     @property
     def work(self):
@@ -214,7 +226,7 @@ class Folder:
 
     def progress(self, iterable, total=None, label=""):
         """Iterate with a bar, or plain lines in a log file."""
-        return progress(iterable, total, label)
+        return progress(iterable, total, label, tell=self._tell)
 
     def log(self, line):
         """Tell the user one line."""
