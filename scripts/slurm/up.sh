@@ -18,6 +18,8 @@ failed() { echo "the SLURM test bed failed: $1" >&2; tail -n 20 "$folder"/log/*.
 install() {
   [ "$(id -u)" = 0 ] || cannot "slurmctld runs as root here, and this is user $(id -un)"
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null && return
+  exec 8>"${TMPDIR:-/tmp}/neurodecode-slurm-install.lock"; flock 8     # one installs, the others wait
+  command -v slurmctld >/dev/null && command -v slurmd >/dev/null && return
   command -v apt-get >/dev/null || cannot "slurmctld is not installed and there is no apt-get"
   { apt-get update -qq &&
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
@@ -98,7 +100,7 @@ node_ready() { [[ "$(sinfo --noheader --nodes=localhost --format=%T | sort -u)" 
 
 mkdir -p "$folder"/{log,state,spool}
 install
-exec 9>"$folder/lock"; flock 9                # two callers at once: the second finds it running
+exec 8>&-; exec 9>"$folder/lock"; flock 9                # two callers at once: the second finds it running
 choose_ports
 configure
 runs slurmctld || { rm -f "$folder/slurmctld.pid"; slurmctld 9>&-; }

@@ -107,14 +107,14 @@ class Sweep:
         self.until(lambda: "submitted" in self.log() or self.driver.poll() is not None)
         return re.search(r"submitted \d+ jobs? as (\d+)", self.log())[1]
 
-    def until(self, holds, seconds=60):
+    def until(self, holds, seconds=180):
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, self.log() + str(self.logs())
             time.sleep(0.1)
 
-    def until_says(self, number, text, seconds=60):
+    def until_says(self, number, text, seconds=180):
         """Wait until the log of a member's job holds a text."""
         self.until(lambda: text in self.job_log(number), seconds)
 

@@ -57,6 +57,7 @@ def test_failed_cancelled_and_interrupted_members_are_told_apart(toys):
     states = sweep.bed.states(array)
     ended = ["FAILED", "CANCELLED", "COMPLETED", "COMPLETED", "CANCELLED"]
     assert states == {f"{array}_{n}": state for n, state in enumerate(ended)}
+    assert "ExitCode=2:0" in sweep.bed("scontrol", "show", "job", f"{array}_0")
     why = "FAILED: member 0 (+member.number=0): ValueError: member 0 was to fail; see /"
     assert why in sweep.log()
     assert "2 of 5 members are done" in sweep.log()
@@ -84,6 +85,7 @@ def test_a_job_that_was_refused_another_start_is_failed_and_can_be_gone_on_with(
     sweep.bed("scancel", "--signal=USR2", array)
     assert sweep.ends() == 4, sweep.log()
     assert sweep.bed.states(array) == {array: "FAILED"} and sweep.status(0) == "interrupted"
+    assert "ExitCode=143:0" in sweep.bed("scontrol", "show", "job", array)
     assert "FAILED: member 0" in sweep.log() and "it was told to stop" in sweep.log()
     again = toys("+member.number=5", *STEPS)
     assert again.ends() == 0, again.log()
@@ -92,16 +94,28 @@ def test_a_job_that_was_refused_another_start_is_failed_and_can_be_gone_on_with(
 
 
 def test_the_time_limit_saves_requeues_and_goes_on(toys):
-    """The real limit of a minute; SLURM looks at limits every half minute or so."""
+    """A real limit, of two minutes; SLURM looks at limits every half minute or so."""
     sweep = toys(
-        *("+member.number=6", "+member.steps=450", "+member.step_s=.1"),
-        *("launcher.time_min=1", "launcher.notice_s=30"),
+        *("+member.number=6", "+member.steps=600", "+member.step_s=.1"),
+        *("launcher.time_min=2", "launcher.notice_s=70"),
     )
     array = sweep.array()
     assert sweep.ends(400) == 0, sweep.log()
     assert sweep.bed.states(array) == {array: "COMPLETED"}
     assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[6] > 0
-    assert sweep.results("figures.json")[6]["steps"] == list(range(450))
+    assert sweep.results("figures.json")[6]["steps"] == list(range(600))
+
+
+def test_a_job_that_is_requeued_without_notice_saves_at_sigterm_and_goes_on(toys):
+    """What preemption without notice does, and an administrator: SIGTERM, then SIGKILL."""
+    sweep = toys("+member.number=10", *STEPS)
+    array = sweep.array()
+    sweep.until_says(0, "▸ member")
+    sweep.bed("scontrol", "requeue", array)
+    assert sweep.ends() == 0, sweep.log()
+    assert sweep.bed.states(array) == {array: "COMPLETED"}
+    assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[10] > 0
+    assert sweep.results("figures.json")[10]["steps"] == COUNTED
 
 
 def test_a_preempted_job_saves_waits_and_goes_on(toys):

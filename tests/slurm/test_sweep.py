@@ -34,7 +34,7 @@ def start(folder, *words, **environment):
 
 def run(folder, *words, **environment):
     """Run a command to its end; return its exit code and what it printed."""
-    process = start(folder, "run", *words, *TOYS, "name=toy", **environment)
+    process = start(folder, "run", *words, *TOYS, **environment)
     printed = process.communicate(timeout=120)[0]
     return process.returncode, printed
 
@@ -67,7 +67,7 @@ def test_a_member_that_fails_does_not_keep_the_others_from_running(tmp_path):
 @pytest.mark.slow
 def test_a_run_that_is_terminated_saves_says_so_and_goes_on(tmp_path):
     words = ("+shared.seconds=0", "+member.steps=60", "+member.step_s=.1", "hydra.run.dir=run")
-    process = start(tmp_path, "run", *TOYS, "name=toy", *words)
+    process = start(tmp_path, "run", *TOYS, *words)
     for line in process.stdout:
         if "▸ member" in line:
             break
@@ -87,9 +87,7 @@ def test_a_run_that_is_terminated_saves_says_so_and_goes_on(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_that_is_terminated_ends_and_is_not_called_whole(tmp_path):
     words = ("-m", "hydra.sweep.dir=sweep", "+member.number=0,1,2", "+shared.seconds=0")
-    process = start(
-        tmp_path, "run", *words, *TOYS, "name=toy", "+member.steps=30", "+member.step_s=.1"
-    )
+    process = start(tmp_path, "run", *words, *TOYS, "+member.steps=30", "+member.step_s=.1")
     begun = 0
     for line in process.stdout:
         begun += "▸ member" in line
@@ -135,10 +133,10 @@ def test_what_is_asked_for_is_what_sbatch_is_told(tmp_path):
         *("parallel=1", "notice_s=60", "setup=[module load x]", "wait=false"),
     )
     words = [*(f"launcher.{word}" for word in asked), "+launcher.sbatch.mail_type=END"]
-    sweep_of_two = ("-m", "launcher=slurm", "hydra.sweep.dir=sweep", "+member.number=0,1")
+    sweep_of_two = ("-m", "launcher=slurm", "+member.number=0,1")
     code, printed = run(tmp_path, *sweep_of_two, *words, PATH=path)
     assert code == 0, printed
-    file = next(tmp_path.glob("sweep/.submitit/*/*submission.sh")).read_text()
+    file = next(tmp_path.glob("runs/world/sweep_*/.submitit/*/*submission.sh")).read_text()
     lines = file.splitlines()
     for line in (
         *("partition=gpu", "account=lab", "time=30", "cpus-per-task=3", "mem=5GB"),
@@ -148,7 +146,10 @@ def test_what_is_asked_for_is_what_sbatch_is_told(tmp_path):
     assert lines.index("module load x") < next(
         i for i, x in enumerate(lines) if "srun" in x.split()
     )
-    assert "not waited for: squeue --jobs=77, and later: neurodecode report sweep" in printed
+    assert (
+        "not waited for: squeue --jobs=77, and later: neurodecode report runs/world/sweep_"
+        in printed
+    )
 
 
 @pytest.mark.slow
@@ -156,7 +157,7 @@ def test_the_cpus_of_a_job_are_its_threads(tmp_path, monkeypatch):
     code, printed = run(
         tmp_path, "--dry", "launcher=slurm", "launcher.cpus=3", "+member.number=0,1"
     )
-    assert code == 0 and printed.count("dry run: toy on cpu, 3 threads") == 2, printed
+    assert code == 0 and printed.count("dry run: world on cpu, 3 threads") == 2, printed
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "5")
     assert machine.resolve_threads(None) == 5 and machine.resolve_threads(2) == 2
 
