@@ -34,6 +34,8 @@ GONE = "GONE"  # no longer known to SLURM
 STUCK = ("held", "Held", "Never", "Invalid")  # in the reason of a job that waits in vain
 SHORTEST_S, LONGEST_S = 2.0, 30.0  # between two looks
 NFS_S = 15.0  # until a file written on a node is seen here
+# srun takes its number of CPUs from here since SLURM 22.05, no longer from the job
+STEP_SETUP = ['export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"']
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,19 @@ class Launcher(SlurmLauncher):
         """Submit, wait if that is wanted, and hand the members to the task function."""
         check_commands()
         self.origin = Origin.here()
-        folders = [self._folder(o, initial_job_idx + i) for i, o in enumerate(job_overrides)]
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        folders = [self._folder(o, n) for o, n in zip(job_overrides, numbers, strict=True)]
         for folder in folders:  # of an earlier sweep in the same place: nothing of it is done now
             for name in ("run.json", *PRODUCTS):
                 (folder / name).unlink(missing_ok=True)
-        jobs = self._submit(job_overrides, initial_job_idx)
-        array = jobs[0].job_id.split("_")[0]
-        n = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
-        sweep = self.config.hydra.sweep.dir
-        print(f"submitted {n} as {array}; sweep: {sweep}", flush=True)
+        jobs = self._submit(job_overrides, numbers)
         members = [
-            Watched(initial_job_idx + i, tuple(overrides), job.job_id, folder, job.paths.stdout)
-            for i, (overrides, job, folder) in enumerate(
-                zip(job_overrides, jobs, folders, strict=True)
-            )
+            Watched(n, tuple(overrides), job.job_id, folder, job.paths.stdout)
+            for n, overrides, job, folder in zip(numbers, job_overrides, jobs, folders, strict=True)
         ]
+        array, sweep = jobs[0].job_id.split("_")[0], self.config.hydra.sweep.dir
+        n = f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}"
+        print(f"submitted {n} as {array}; sweep: {sweep}", flush=True)
         if self.config.launcher.wait:
             self.task_function.members += watch(members, array, sweep)
         else:
@@ -88,7 +88,7 @@ class Launcher(SlurmLauncher):
             self.task_function.members += [m.ended(SUBMITTED) for m in members]
         return [JobReturn(overrides=o, status=JobStatus.COMPLETED) for o in job_overrides]
 
-    def _submit(self, job_overrides, first):
+    def _submit(self, job_overrides, numbers):
         import submitit
         from hydra.core.singleton import Singleton
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
@@ -104,8 +104,7 @@ class Launcher(SlurmLauncher):
         )
         executor.update_parameters(**named)
         n, state = len(job_overrides), Singleton.get_state()
-        numbers = range(first, first + n)
-        overrides, ids = [list(o) for o in job_overrides], [str(i) for i in numbers]
+        overrides, ids = [list(o) for o in job_overrides], list(map(str, numbers))
         try:
             return executor.map_array(
                 self, overrides, ["hydra.sweep.dir"] * n, numbers, ids, [state] * n
@@ -129,10 +128,6 @@ class Launcher(SlurmLauncher):
         if code:
             sys.exit(code)  # no exception: submitit would end the job with 1, whatever happened
         return code
-
-
-# srun takes its number of CPUs from here since SLURM 22.05, no longer from the job
-STEP_SETUP = ['export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"']
 
 
 @dataclass(frozen=True)
@@ -248,10 +243,11 @@ def _wait(members, array):
     while len(ended) < len(members):
         now = jobs_of(array)
         for member in members if now is not None else ():
-            job = now.get(member.job, Job(GONE, before.get(member.job, Job("")).took))
-            seen, before[member.job] = before.get(member.job), job
+            seen = before.get(member.job, Job(""))
+            forgotten = seen if _over(seen) else Job(GONE, seen.took)
+            job = before[member.job] = now.get(member.job, forgotten)
             # twice: a job that is queued again may look ended for a moment
-            if member not in ended and _over(job) and seen is not None and seen.state == job.state:
+            if member not in ended and _over(job) and seen.state == job.state:
                 ended[member] = _how_it_ended(member, job)
         told = _tell(array, now, told)
         if len(ended) < len(members):
