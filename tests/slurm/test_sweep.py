@@ -143,13 +143,8 @@ def test_what_is_asked_for_is_what_sbatch_is_told(tmp_path):
         *("gpus-per-node=2", "array=0-1%1", "signal=USR2@60", "mail-type=END", "requeue"),
     ):
         assert f"#SBATCH --{line}" in lines, file
-    assert lines.index("module load x") < next(
-        i for i, x in enumerate(lines) if "srun" in x.split()
-    )
-    assert (
-        "not waited for: squeue --jobs=77, and later: neurodecode report runs/world/sweep_"
-        in printed
-    )
+    assert lines.index("module load x") < lines.index("# command")
+    assert "not waited for: squeue --jobs=77, and later: neurodecode report runs/world" in printed
 
 
 @pytest.mark.slow
@@ -236,6 +231,11 @@ def test_no_answer_is_waited_out(ended, capsys):
 def test_a_job_that_slurm_forgot_is_judged_by_its_run(ended, monkeypatch):
     monkeypatch.setattr(SLURM, "accounted", lambda job: SLURM.GONE)  # no accounting
     assert ended([["", ""], ["", ""]], done=[0]) == ["done", "GONE"]
+
+
+def test_a_job_that_was_seen_to_end_and_is_forgotten_keeps_its_state(ended):
+    answers = [["FAILED", "RUNNING"], ["", "COMPLETED"], ["", ""]]
+    assert ended(answers, done=[1]) == ["FAILED", "done"]
 
 
 def test_accounting_is_asked_of_a_job_that_is_gone(ended, monkeypatch, tmp_path):
