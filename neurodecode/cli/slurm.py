@@ -282,7 +282,7 @@ def _how_it_ended(member, job):
     until = time.monotonic() + NFS_S
     told, error = status(member.folder)
     while job.state in ("COMPLETED", GONE) and told != "done" and time.monotonic() < until:
-        time.sleep(1)
+        time.sleep(min(1.0, NFS_S))
         told, error = status(member.folder)
     if job.state in ("COMPLETED", GONE) and told == "done":
         return member.ended(DONE, job.took)

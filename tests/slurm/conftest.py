@@ -89,7 +89,7 @@ class Sweep:
 
     def __init__(self, bed, folder, *overrides):
         self.bed, self.folder, self.sweep = bed, folder, folder / "sweep"
-        self.printed = folder / "driver.log"
+        self.printed, self.started = folder / "driver.log", time.monotonic()
         small = ("launcher.cpus=1", "launcher.memory_gb=1", "name=toy")
         words = ("run", "-m", "launcher=slurm", *small, "hydra.sweep.dir=sweep", *overrides)
         with open(self.printed, "wb") as log:
@@ -132,6 +132,14 @@ class Sweep:
         """Wait for the driver; return its exit code."""
         self.driver.wait(seconds)
         return self.driver.returncode
+
+    def tell(self, what):
+        """Print in a line how it ended: `pytest -rP` shows it."""
+        states = sorted(self.bed.states(self.array()).values())
+        seconds = time.monotonic() - self.started
+        ended = f"exit code {self.driver.returncode}; SLURM {', '.join(states)}"
+        print(f"outcome: {what}: {ended}; members {self.table() or 'not waited for'}", end="; ")
+        print(f"{seconds:.0f} s")
 
     def status(self, number):
         """The status in a member's run.json, "" without one."""

@@ -35,6 +35,7 @@ def test_an_array_of_eight_ends_with_eight_results_and_shares_what_is_upstream(t
     assert begun.count("▸ shared") == 1 and begun.count("▸ member") == 8
     assert len(list(sweep.folder.glob("store/shared/*/*/manifest.json"))) == 1
     assert "#SBATCH --array=0-7" in next(sweep.sweep.glob(".submitit/*/*submission.sh")).read_text()
+    sweep.tell(f"8 members, upstream computed {begun.count('▸ shared')} time")
 
 
 STEPS = ("+member.steps=100", "+member.step_s=.1")
@@ -76,6 +77,7 @@ def test_failed_cancelled_and_interrupted_members_are_told_apart(toys):
         assert any(
             problem in line and f"sweep/{number}" in line for line in told.stdout.split("\n")
         )
+    sweep.tell("1 fails, 2 cancelled, 1 told to save, 1 untouched")
 
 
 def test_a_job_that_was_refused_another_start_is_failed_and_can_be_gone_on_with(toys):
@@ -91,6 +93,7 @@ def test_a_job_that_was_refused_another_start_is_failed_and_can_be_gone_on_with(
     assert again.ends() == 0, again.log()
     assert again.results("began.json")[5] > 0
     assert again.results("figures.json")[5]["steps"] == COUNTED
+    again.tell("out of time, no more requeues; then run again")
 
 
 def test_the_time_limit_saves_requeues_and_goes_on(toys):
@@ -104,6 +107,7 @@ def test_the_time_limit_saves_requeues_and_goes_on(toys):
     assert sweep.bed.states(array) == {array: "COMPLETED"}
     assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[6] > 0
     assert sweep.results("figures.json")[6]["steps"] == list(range(600))
+    sweep.tell("time limit of 2 min")
 
 
 def test_a_job_that_is_requeued_without_notice_saves_at_sigterm_and_goes_on(toys):
@@ -116,6 +120,7 @@ def test_a_job_that_is_requeued_without_notice_saves_at_sigterm_and_goes_on(toys
     assert sweep.bed.states(array) == {array: "COMPLETED"}
     assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[10] > 0
     assert sweep.results("figures.json")[10]["steps"] == COUNTED
+    sweep.tell("requeued without notice")
 
 
 def test_a_preempted_job_saves_waits_and_goes_on(toys):
@@ -128,6 +133,7 @@ def test_a_preempted_job_saves_waits_and_goes_on(toys):
     assert sweep.bed.states(array) == {array: "COMPLETED"}
     assert "saved at step" in sweep.job_log(0) and sweep.results("began.json")[7] > 0
     assert sweep.results("figures.json")[7]["steps"] == COUNTED
+    sweep.tell("preempted")
 
 
 def test_a_lost_node_loses_no_more_than_since_the_last_save(toys):
@@ -145,6 +151,7 @@ def test_a_lost_node_loses_no_more_than_since_the_last_save(toys):
         sweep.bed.states(array) == {array: "COMPLETED"} and sweep.job_log(0).count("▸ member") == 2
     )
     assert sweep.results("figures.json")[8]["steps"] == COUNTED
+    sweep.tell("node killed, DOWN, returned")
 
 
 def test_submitted_and_not_waited_for(toys):
@@ -155,6 +162,7 @@ def test_submitted_and_not_waited_for(toys):
     array = sweep.array()
     sweep.until(lambda: set(sweep.bed.states(array).values()) == {"COMPLETED"})
     assert neurodecode(sweep, "report", "sweep").returncode == 0
+    sweep.tell("submitted, not waited for")
 
 
 def test_a_driver_that_is_interrupted_leaves_its_jobs_alone(toys):
@@ -164,6 +172,7 @@ def test_a_driver_that_is_interrupted_leaves_its_jobs_alone(toys):
     assert sweep.ends() == 130 and f"scancel {array}" in sweep.log()
     sweep.until(lambda: sweep.bed.states(array)[array] == "COMPLETED")
     assert sweep.results("figures.json")[9]["steps"] == COUNTED
+    sweep.tell("the waiting interrupted")
 
 
 def test_the_pipeline_itself_runs_as_an_array_and_is_reported_whole(bed, tmp_path):
@@ -179,3 +188,4 @@ def test_the_pipeline_itself_runs_as_an_array_and_is_reported_whole(bed, tmp_pat
     assert json.loads((sweep.sweep / "0/run.json").read_text())["config"]["threads"] is None
     told = neurodecode(sweep, "report", "sweep")
     assert told.returncode == 0, told.stderr
+    sweep.tell("the pipeline of a small study, 2 members")
