@@ -44,6 +44,10 @@ def test_a_small_study_goes_from_nothing_to_a_report_and_is_found_again(tmp_path
     assert "computed" not in again.stdout and "▸" not in again.stdout
     assert (tmp_path / "run" / "figures.json").read_bytes() == figures
 
+    verify = [sys.executable, "-m", "neurodecode.cli", "verify", tmp_path / "run"]
+    done = subprocess.run(verify, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("read: whole\n"), done.stdout
+
 
 @pytest.mark.slow
 def test_a_users_own_bids_folder_goes_through_as_the_readme_says(tmp_path):

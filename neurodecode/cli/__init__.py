@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 an error nobody foresaw; 2 a mistake in the command, the configuration or the
 data; 3 a group report was written, but runs are missing from it; 4 a sweep has members that failed
-(the others are done); 130 interrupted; 143 told to stop by a signal or a scheduler.
+(the others are done); 5 `verify` found something stale or damaged; 130 interrupted; 143 told to stop
+by a signal or a scheduler.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from neurodecode.cli.compose import (
     run_composed,
 )
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
+from neurodecode.cli.shelf import add_export, add_store, add_verify
+from neurodecode.cli.status import status_parser
 from neurodecode.core.stop import in_order
 
 __all__ = ["composed", "conf_folder", "main", "planned_jobs", "resolve_device", "run_composed"]
@@ -134,12 +137,16 @@ def _parser():
         help="p-values of one run among others of it with train.permutation=1,2,…",
     )
     report.set_defaults(action=_report_runs)
+    status_parser(add("status", "say what of a run is done, running and waiting"))
     _leaderboard_parser(
         add("leaderboard", "rank runs by one score; unlike protocols are not mixed")
     )
     _audit_parser(
         add("audit", "audit anybody's predictions: a table of ids and embeddings will do")
     )
+    add_verify(add)
+    add_store(add)
+    add_export(add)
     return parser
 
 

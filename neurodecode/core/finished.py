@@ -65,7 +65,7 @@ def open_run(folder, needs, store=None):
         If this is no folder of a run, the stage is not done, or its artifacts are gone.
     """
     folder = Path(folder).expanduser()
-    state = _state(folder)
+    state = read_state(folder)
     done = {(e["stage"], e["each"]): e["folder"] for e in state["done"]}
     artifacts = {}
     for (stage, each), place in done.items():
@@ -114,7 +114,8 @@ def whole_or_absent(folder):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _state(folder):
+def read_state(folder):
+    """Return what a run's run.json says; UserError if it is not the folder of a run."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name that of a run, such as runs/demo/…")
     try:

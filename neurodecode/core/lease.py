@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 BEAT_S = 10.0
+LENGTH = 256  # bytes of a lease, so that counting changes no size
 
 
 @contextlib.contextmanager
@@ -38,30 +39,39 @@ def lease(path, is_done, ttl_s=300.0, poll_s=0.5, on_wait=None):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = _acquire(path, is_done, ttl_s, poll_s, on_wait)
+    handle = _acquire(path, is_done, ttl_s, poll_s, on_wait)
+    if handle is None:
+        yield False
+        return
     stop = threading.Event()
-    if held:
-        threading.Thread(target=_beat, args=(path, stop), daemon=True).start()
+    beating = threading.Thread(target=_beat, args=(handle, stop), daemon=True)
+    beating.start()
     try:
-        yield held
+        yield True
     finally:
         stop.set()
-        if held:
-            _release(path)
+        beating.join()
+        os.close(handle)
+        if _is_mine(_read(path)):
+            path.unlink(missing_ok=True)
 
 
 def _acquire(path, is_done, ttl_s, poll_s, on_wait):
-    seen, since = None, time.monotonic()
+    seen, since, given_back = None, time.monotonic(), None
     while True:
         if is_done():
-            return False
-        if _create(path):
+            if given_back is not None:  # its holder may have let go just while it was away
+                _steal(path, given_back)
+            return None
+        if (handle := _create(path)) is not None:
             if not is_done():  # the former holder may have finished between the two looks
-                return True
-            _release(path)
-            return False
+                return handle
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            return None
         holder = _read(path)
-        if holder is None:
+        if holder is None:  # gone meanwhile, or not to be seen from here yet
+            time.sleep(poll_s / 10)
             continue
         if on_wait is not None:
             on_wait(holder)
@@ -69,7 +79,7 @@ def _acquire(path, is_done, ttl_s, poll_s, on_wait):
         if holder != seen:
             seen, since = holder, time.monotonic()
         if is_dead(holder) or time.monotonic() - since > ttl_s:
-            _steal(path, holder)
+            given_back = _steal(path, holder) or given_back
         else:
             time.sleep(poll_s)
 
@@ -86,6 +96,15 @@ def me():
 def holds(path):
     """Say whether this process holds the lease, or has lost it to one that took it for dead."""
     return _is_mine(_read(Path(path)))
+
+
+def bury(path):
+    """Take away the lease of a process of this host that is gone; say whether there was one."""
+    holder = _read(Path(path))
+    dead = holder is not None and is_dead(holder)
+    if dead:
+        _steal(Path(path), holder)
+    return dead
 
 
 def is_dead(holder):
@@ -119,21 +138,24 @@ def _started(pid):
     return ""
 
 
-def _write(path, content):
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.write_text(json.dumps(content))
-    return temporary
+def _content(count):
+    return json.dumps(me() | {"count": count}).ljust(LENGTH).encode()
 
 
 def _create(path):
-    temporary = _write(path, me() | {"count": 0})
+    """Make the lease, exclusively; return it open for the heart-beat, or None: it is there."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
+        os.pwrite(handle, _content(0), 0)
+        os.fsync(handle)
         os.link(temporary, path)  # exclusive and complete at once, on NFS too
-        return True
+        return handle
     except FileExistsError:
-        return False
+        os.close(handle)
+        return None
     finally:
-        temporary.unlink()
+        os.unlink(temporary)
 
 
 def _read(path):
@@ -147,28 +169,31 @@ def _is_mine(holder):
     return holder is not None and {k: holder[k] for k in ("host", "pid", "started")} == me()
 
 
-def _beat(path, stop):
+def _beat(handle, stop):
+    """Count in the file that was made, not at its path: another's lease is never written over."""
     count = 0
     while not stop.wait(BEAT_S):
         count += 1
-        if not _is_mine(_read(path)):
+        try:
+            os.pwrite(handle, _content(count), 0)
+            os.fsync(handle)
+        except OSError:  # stolen, and the file system forgot it
             return
-        os.replace(_write(path, me() | {"count": count}), path)
 
 
 def _steal(path, holder):
+    """Take away the lease of this holder; what was somebody else's by now is given back, and said.
+
+    Renaming is by name, whoever holds it: so it is looked at afterwards.
+    """
     grave = path.with_name(f"{path.name}.dead-{uuid.uuid4().hex[:8]}")
     try:
         os.rename(path, grave)
     except FileNotFoundError:
-        return
+        return None
     taken = _read(grave)
-    if taken != holder:  # somebody else was quicker and holds it by now: give it back
+    if taken != holder:
         with contextlib.suppress(FileExistsError):
             os.link(grave, path)
     grave.unlink()
-
-
-def _release(path):
-    if _is_mine(_read(path)):
-        path.unlink(missing_ok=True)
+    return None if taken == holder else taken

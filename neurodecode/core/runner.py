@@ -20,7 +20,7 @@ from neurodecode.core.checks import dataclass_from, typed
 from neurodecode.core.errors import ConfigError, DamagedArtifact, UserError
 from neurodecode.core.fingerprint import fingerprint, moved
 from neurodecode.core.key import digest, keyed_fields, stage_key
-from neurodecode.core.lease import holds, lease
+from neurodecode.core.lease import bury, holds, lease
 from neurodecode.core.progress import log
 from neurodecode.core.resources import explained
 from neurodecode.core.sealed import write_json
@@ -142,11 +142,14 @@ class Pipeline:
 
     def _make(self, stage, each):
         place, inputs = self.place(stage, each)
-        found = self.store.find(*place)
-        if found is None:
-            found = self._compute_once(stage, each, place, inputs)
-        else:
-            self._tell(stage, each, "cached", found)
+        found = None
+        while found is None:  # what others finish may be damaged, and gone, before it is looked at
+            if (found := self.store.take(*place)) is not None:
+                if bury(self.store.lease_path(*place)):  # killed between publishing and letting go
+                    self.store.clear_beside(found.folder)
+                self._tell(stage, each, "cached", found)
+            else:
+                found = self._compute_or_wait(stage, each, place, inputs)
         self.records[stage.name, each] = read_record(found.folder)
         return found
 
@@ -157,26 +160,27 @@ class Pipeline:
         chosen = {each: found[each]} if each in found else found
         return {member: artifact.digest(pattern) for member, artifact in chosen.items()}
 
-    def _compute_once(self, stage, each, place, inputs):
+    def _compute_or_wait(self, stage, each, place, inputs):
+        """Return the artifact as computed here; None: look again, another process was at it."""
         path = self.store.lease_path(*place)
         done = lambda: self.store.find(*place) is not None
         wait = lambda who: log.info(
             "  %s: waiting for process %s on %s", stage.name, who["pid"], who["host"].split("/")[0]
         )
-        while True:  # what others finished may be damaged, and gone, before it is looked at
-            with lease(path, done, on_wait=wait) as held:
-                if held:
-                    try:
-                        return self._compute(stage, each, place, inputs)
-                    except Exception:
-                        if holds(path):
-                            raise
-                        log.warning("  %s: taken for dead, and another goes on", stage.name)
-            found = self.store.find(*place)
-            if found is not None:
-                return found
+        with lease(path, done, on_wait=wait) as held:
+            if not held or self.store.find_anew(*place) is not None:
+                return None
+            work = functools.cache(lambda: self.store.work(*place))
+            try:
+                return self._compute(stage, each, place, inputs, work)
+            except Exception:
+                taken_over = work.cache_info().currsize and not work().exists()
+                if holds(path) and not taken_over:
+                    raise
+                log.warning("  %s: taken for dead, and another goes on", stage.name)
+                return None
 
-    def _compute(self, stage, each, place, inputs):
+    def _compute(self, stage, each, place, inputs, work):
         code = self.code[stage.name]
         for old in self.store.siblings(*place)[:1]:
             log.info("  %s: code changed in %s", stage.name, ", ".join(moved(old["code"], code)))
@@ -187,11 +191,10 @@ class Pipeline:
         view = View(stage, self.artifacts, each, self.records, sealed, self.raw.one)
         scratch, started = self.store.scratch(), time.monotonic()
         try:
-            work = functools.cache(lambda: self.store.work(*place))
             out = Folder(scratch, work, self.state.progress)
             stage(self.configs[stage.name], view, out)
             manifest = self._manifest(stage, each, place, inputs)
-            artifact = self.store.publish(scratch, self.store.folder(*place), manifest)
+            artifact = self.store.publish(scratch, place, manifest)
         except Exception as error:
             told = explained(error, self.store.root, self.memory)
             if told is None:
@@ -200,8 +203,7 @@ class Pipeline:
         finally:
             self.store.clear(scratch)
         _write_record(artifact.folder, time.monotonic() - started, view.openings)
-        for left in self.store.works(artifact.folder):
-            shutil.rmtree(left, ignore_errors=True)
+        self.store.clear_beside(artifact.folder)
         self._tell(stage, each, "computed", artifact)
         return artifact
 
@@ -212,11 +214,16 @@ class Pipeline:
             "key": place[1],
             "config": keyed_fields(self.configs[stage.name]),
             "inputs": inputs,
+            "external": self._outside(stage),  # so that `verify` can name the file that changed
             "hardware": self.hardware,
             "code": self.code[stage.name],
             "commit": commit(),
             "versions": versions(),
         }
+
+    def _outside(self, stage):
+        """Digests of the files outside the store that entered the key."""
+        return self.raw.of(stage.external(self.configs[stage.name])) if stage.external else {}
 
     def _tell(self, stage, each, state, artifact):
         record = read_record(artifact.folder)

@@ -36,10 +36,15 @@ class RunState:
         self.folder = Path(folder).absolute() if folder else None
         self.store, self.config, self.stages = store, config, stages
         self.done, self.running, self.status, self.error = {}, None, "running", None
-        self._told, self._ended = -EVERY_S, threading.Event()
+        self._told, self._ended, self._before = -EVERY_S, threading.Event(), frozenset()
 
     def start(self):
-        """Say that the run has begun; from here on run.json is touched every 20 s."""
+        """Say that the run has begun; from here on run.json is touched every 20 s.
+
+        What an earlier run in the folder used stays registered until this one is done.
+        """
+        if self.folder is not None:
+            self._before = self.store.registered(self._name())
         self.note("running")
         if self.folder is not None:
             threading.Thread(target=self._beat, daemon=True).start()
@@ -92,7 +97,11 @@ class RunState:
         write_json(self.folder / STATE, state)
         self._register()
 
+    def _name(self):
+        return digest(str(self.folder))[:12]
+
     def _register(self):
+        used = {self.store.place_of(e["folder"]) for e in self.done.values()}
         entry = {
             "folder": str(self.folder),
             "st_dev": os.stat(self.folder).st_dev,
@@ -100,9 +109,9 @@ class RunState:
             "at": _now(),
             "holder": me(),
             "status": self.status,
-            "artifacts": sorted({self.store.place_of(e["folder"]) for e in self.done.values()}),
+            "artifacts": sorted(used if self.status == "done" else used | self._before),
         }
-        self.store.register(digest(str(self.folder))[:12], entry)
+        self.store.register(self._name(), entry)
 
     def _beat(self):
         while not self._ended.wait(BEAT_S):

@@ -2,6 +2,7 @@
 
 import fnmatch
 import functools
+import json
 import os
 import shutil
 import uuid
@@ -18,7 +19,7 @@ from neurodecode.core.lease import me
 from neurodecode.core.sealed import read_sealed, write_json, write_sealed
 
 MANIFEST = "manifest.json"
-SCRATCH, OWNER, WORK, RUNS = "scratch", ".owner.json", ".work", "runs"
+SCRATCH, OWNER, WORK, LOOK, RUNS = "scratch", ".owner.json", ".work", ".look", "runs"
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,23 @@ class Store:
         whole = found is not None and found.is_at(stage, key, code) and found.looks_whole()
         return found if whole else None
 
+    def take(self, stage, key, code):
+        """As `find`, for use: ``store gc`` lets be what was taken lately."""
+        found = self.find(stage, key, code)
+        return found if found is not None and _mark_used(found.folder) else None
+
+    def find_anew(self, stage, key, code):
+        """As `find`, and never by what this machine remembers of a network file system.
+
+        A change of one's own to a folder makes the client ask the server for the rest of it.
+        """
+        parent = self.folder(stage, key, code).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        probe = parent / f"{code[:12]}{LOOK}-{uuid.uuid4().hex[:8]}"
+        probe.mkdir()
+        probe.rmdir()
+        return self.find(stage, key, code)
+
     def place_of(self, folder):
         """Name an artifact's folder relative to the store: ``stage/key/code``."""
         return "/".join(Path(folder).parts[-3:])
@@ -214,6 +232,14 @@ class Store:
         """Note a run in the register; what registered runs use is not freed."""
         (self.root / RUNS).mkdir(exist_ok=True)
         write_json(self.root / RUNS / f"{name}.json", entry)
+
+    def registered(self, name):
+        """Return the places of the artifacts that a run in the register uses."""
+        try:
+            entry = json.loads((self.root / RUNS / f"{name}.json").read_text(encoding="utf-8"))
+            return frozenset(entry["artifacts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return frozenset()
 
     def artifacts(self):
         """Yield every artifact with an undamaged manifest."""
@@ -258,15 +284,35 @@ class Store:
         return own
 
     def works(self, folder):
-        """List the folders that unfinished attempts at an artifact left."""
+        """List the folders in which unfinished attempts at an artifact may be gone on with."""
         return list(folder.parent.glob(f"{folder.name}{WORK}*"))
 
-    def publish(self, scratch, folder, manifest):
+    def clear_beside(self, folder):
+        """Remove what attempts left beside a finished artifact."""
+        for left in [*self.works(folder), *folder.parent.glob(f"{folder.name}{LOOK}*")]:
+            shutil.rmtree(left, ignore_errors=True)
+
+    def publish(self, scratch, place, manifest):
         """Turn a scratch folder into an artifact in one rename; the first rename wins.
 
         Every file is digested and flushed to disk before the rename, so that a crash leaves
         nothing that looks finished.
+
+        Parameters
+        ----------
+        scratch : Path
+            As of :meth:`scratch`.
+        place : (str, str, str)
+            Stage, key and digest of the code.
+        manifest : dict
+            With the same ``stage``, ``key`` and ``code``.
+
+        Returns
+        -------
+        artifact : Artifact
+            Of whoever was first.
         """
+        folder = self.folder(*place)
         manifest = manifest | {"files": describe(scratch)}
         write_sealed(scratch / MANIFEST, manifest)
         with ThreadPoolExecutor(16) as pool:  # a disk waits for many files as long as for one
@@ -275,12 +321,11 @@ class Store:
         try:
             os.rename(scratch, folder)
         except OSError:
-            found = read_artifact(folder)
-            if found is None or not found.looks_whole():
+            if self.find_anew(*place) is None:
                 raise
         self.clear(scratch)
         _flush(folder.parent)
-        return read_artifact(folder)
+        return self.find_anew(*place)
 
     def discard(self, folder):
         """Take an artifact out of the store at once, then free its space."""
@@ -295,6 +340,17 @@ class Store:
 def describe(folder):
     """Describe every file below a folder but its manifest, by name; see :func:`describe_file`."""
     return {name: describe_file(Path(folder) / name) for name in _names(folder)}
+
+
+def _mark_used(folder):
+    """Say when an artifact was last used, by its folder's time; False if it went meanwhile."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a store that is only read
+        pass
+    return True
 
 
 def _modified(folder):

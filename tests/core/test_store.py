@@ -22,7 +22,7 @@ def publish(store, key="k" * 64, **files):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     manifest = {"stage": "stage", "key": key, "code": {}}
-    return store.publish(scratch, store.folder("stage", key, CODE), manifest)
+    return store.publish(scratch, ("stage", key, CODE), manifest)
 
 
 def test_what_is_published_is_found_whole(store):
