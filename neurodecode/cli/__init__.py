@@ -2,8 +2,8 @@
 
 Exit codes: 0 done; 1 an error nobody foresaw; 2 a mistake in the command, the configuration or the
 data; 3 a group report was written, but runs are missing from it; 4 a sweep has members that failed
-(the others are done); 5 `verify` found something stale or damaged; 130 interrupted; 143 told to stop
-by a signal or a scheduler.
+(the others are done); 5 `verify` found something stale or damaged; 130 interrupted; 143 told to
+stop by a signal or a scheduler.
 """
 
 import argparse
