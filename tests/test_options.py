@@ -43,6 +43,7 @@ def options():
     for path in CONF.glob("stage/*.yaml"):
         stage = load_stage(path.stem)
         found |= fields_of(stage.config, stage.name)
+    found |= {f"launcher.{key}" for key in trees[CONF / "launcher" / "slurm.yaml"]["launcher"]}
     for node in (node for tree in trees.values() for node in nodes(tree)):
         target = locate(node["_target_"])
         for p in inspect.signature(target).parameters.values():

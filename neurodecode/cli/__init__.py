@@ -1,8 +1,9 @@
 """The command line: `neurodecode run experiment=demo`, and the doors for data.
 
 Exit codes: 0 done; 1 an error nobody foresaw; 2 a mistake in the command, the configuration or the
-data; 3 a group report was written, but runs are missing from it; 5 `verify` found something stale
-or damaged; 130 interrupted.
+data; 3 a group report was written, but runs are missing from it; 4 a sweep has members that failed
+(the others are done); 5 `verify` found something stale or damaged; 130 interrupted; 143 told to
+stop by a signal or a scheduler.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from neurodecode.cli.compose import (
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
 from neurodecode.cli.shelf import add_export, add_store, add_verify
 from neurodecode.cli.status import status_parser
+from neurodecode.core.stop import in_order
 
 __all__ = ["composed", "conf_folder", "main", "planned_jobs", "resolve_device", "run_composed"]
 
@@ -39,7 +41,8 @@ neurodecode run experiment=demo seed=1 train.decoder_training.n_epochs=10
                                                  any key of the configuration, by name
 neurodecode run experiment=demo --cfg job        print the configuration, run nothing
 neurodecode run --dry experiment=demo            what is cached, what will be computed, and its cost
-neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other"""
+neurodecode run -m experiment=demo seed=0,1,2    several runs, one after the other
+neurodecode run -m seed=0,1,2 launcher=slurm     the same as a SLURM job array: docs/slurm.md"""
 
 APPLY_USAGE = """\
 neurodecode apply runs/demo/… data=/data/new  decode every trial of new recordings; and, if wanted:
@@ -84,11 +87,13 @@ def main(argv=None):
         sys.path.append(os.getcwd())
     parser = _parser()
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv):
-        return dry_run(argv[1:]) if DRY in argv else run(argv[1:])
+        with in_order():
+            return dry_run(argv[1:]) if DRY in argv else run(argv[1:])
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("neurodecode").setLevel(logging.INFO)
-    return guarded(lambda: arguments.action(arguments))
+    with in_order():
+        return guarded(lambda: arguments.action(arguments))
 
 
 def _parser():

@@ -3,11 +3,14 @@
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
-from neurodecode.cli import machine
+from neurodecode.cli import machine, sweep
+from neurodecode.core.stop import EXIT_CODE
 
 DRY = "--dry"
+STOPPED = (130, EXIT_CODE)
 PATTERNS = ("recipe.bold_entities", "recipe.mask", "recipe.rois", "recipe.confounds")
 
 
@@ -24,8 +27,15 @@ def experiments():
 
 
 def run(overrides):
-    """Compose the configuration with Hydra and run the pipeline; return the exit code."""
-    return _composed(overrides, lambda config: run_composed(config, _output_folder()))
+    """Compose the configuration, or those of a sweep, and run them; return the exit code."""
+    code, members = _composed(overrides, _run_here)
+    if members:
+        print(sweep.summary(members, whole=not code), flush=True)
+    return code or sweep.exit_code(members)
+
+
+def _run_here(config):
+    run_composed(config, _output_folder())
 
 
 def dry_run(overrides):
@@ -34,9 +44,11 @@ def dry_run(overrides):
 
     told = []
     with tempfile.TemporaryDirectory() as folder:  # Hydra wants one; nothing of it is kept
-        away = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "hydra/launcher=basic"]
+        away = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
         given = [o for o in overrides if o != DRY]
-        code = _composed([*given, *away], lambda config: told.append(foresee(config)))
+        foreseen = lambda config: told.append(foresee(config))
+        code, members = _composed([*given, *away], foreseen, dry=True)
+        code = max([code, *(m.code for m in members)])
     if len(told) > 1:
         from neurodecode.core.forecast import free_mib, summary
 
@@ -60,29 +72,81 @@ def foresee(config):
     return lines, store.root
 
 
-def _composed(overrides, action):
-    """Compose with Hydra, call the action with each configuration; return the worst exit code."""
-    import hydra
-    from omegaconf import OmegaConf
+class Task:
+    """What Hydra calls with every composed configuration: here, or as a job on another node.
 
-    codes = []
+    Parameters
+    ----------
+    action : callable (config)
 
-    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
-    def job(composed):
+    Attributes
+    ----------
+    members : list of Member
+        The runs of a sweep so far; a launcher that runs them elsewhere adds to it.
+    code : int
+        The exit code of a run that belongs to no sweep.
+    """
+
+    def __init__(self, action):
+        self.action, self.members, self.code = action, [], 0
+
+    def __call__(self, composed):
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+        from omegaconf import OmegaConf
+
+        folder, started = _output_folder(), time.monotonic()
         # interpolations into hydra's own node resolve only here
-        config = OmegaConf.to_container(composed, resolve=True)
-        folder = _output_folder()
-        codes.append(machine.guarded(lambda: action(config), folder))
+        action = lambda: self.action(OmegaConf.to_container(composed, resolve=True))
+        code = machine.guarded(action, folder)
+        if code in STOPPED:  # the sweep too, not this member alone
+            raise SystemExit(code)
+        hydra = HydraConfig.get()
+        if hydra.mode == RunMode.MULTIRUN:
+            state, took = sweep.FAILED if code else sweep.DONE, time.monotonic() - started
+            about = hydra.job.num, tuple(hydra.overrides.task), state, f"{took:.0f} s"
+            why = sweep.status(folder)[1]
+            self.members.append(sweep.Member(*about, folder / "run.log", why, code))
+        else:
+            self.code = code
+        return code
 
+
+def _composed(overrides, action, dry=False):
+    """Compose with Hydra, call the action with each configuration.
+
+    Returns
+    -------
+    code : int
+        Of composing, and of a run that is no member of a sweep.
+    members : list of Member
+        Of a sweep.
+    """
+    import hydra
+
+    task = Task(action)
+    job = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)
     # No experiment is what there is without one; Hydra takes null in the file only.
     wanted = replacing(o for o in overrides if o != "experiment=null")
     sys.argv = ["neurodecode run", *wanted]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised to `guarded`, not printed by Hydra
+    _offer_slurm(dry)
     try:
-        composing = machine.guarded(job)
-    except SystemExit as done:  # --help, --cfg and the like
-        composing = done.code or 0
-    return max([composing, *codes])
+        code = machine.guarded(job)
+    except SystemExit as done:  # --help, --cfg and the like; a sweep that was stopped
+        code = done.code or 0
+    return code or task.code, task.members
+
+
+def _offer_slurm(dry):
+    """Let Hydra find our launcher, if the package that it builds on is installed."""
+    try:
+        from neurodecode.cli import slurm
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("hydra_plugins"):
+            raise
+        return
+    slurm.register(slurm.Dry if dry else slurm.Launcher)
 
 
 def replacing(overrides):
@@ -140,12 +204,13 @@ def _output_folder():
 
 def run_composed(config, run_folder):
     """Run one composed configuration; products and ``run.json`` go to `run_folder`."""
-    config, hardware = _on_this_machine(config)
-    from neurodecode.core.runner import Pipeline, Store
+    from neurodecode.core.runner import PRODUCTS, Pipeline, Store
 
+    for name in ("run.json", *PRODUCTS):  # of an earlier run in the same folder
+        (run_folder / name).unlink(missing_ok=True)
+    config, hardware = _on_this_machine(config)
     log = logging.getLogger("neurodecode")
     report = run_folder / "report.html"
-    report.unlink(missing_ok=True)  # of an earlier run in the same folder
     log.info(
         "neurodecode: %s on %s, %d threads; store %s",
         config["name"],
@@ -165,7 +230,10 @@ def _on_this_machine(config):
     check_read(config, {p.stem for p in (conf_folder() / "stage").glob("*.yaml")})
     check_given({stage: config.get(stage) or {} for stage in config["stages"]})
     typed(config.get("subjects"), list[str] | None, "subjects")
-    threads = machine.resolve_threads(config["threads"])
+    threads = config["threads"]
+    if threads is None:  # a job's own, also where it is only foreseen
+        threads = (config.get("launcher") or {}).get("cpus")
+    threads = machine.resolve_threads(threads)
     machine.limit_threads(threads)
     device = machine.resolve_device(config["device"])
     return machine.with_device(config, config["device"], device), {

@@ -1,16 +1,18 @@
 """What a run may use of this machine: threads, device; and what is said when it fails."""
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 
 def resolve_threads(threads):
-    """Return the number of CPU threads; null is all cores."""
+    """Return the number of CPU threads; null is all cores, or those that SLURM gave to the task."""
     from neurodecode.core.checks import typed
     from neurodecode.core.errors import ConfigError
 
     if typed(threads, int | None, "threads") is None:
-        return len(os.sched_getaffinity(0))
+        return int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
     if threads < 1:
         raise ConfigError(f"threads: expected 1 or more, or null for all cores, got {threads}")
     return threads
@@ -53,17 +55,18 @@ def with_device(node, before, after):
     return found | {"device": after} if found.get("device") == before else found
 
 
-def guarded(action, folder="."):
+def guarded(action, folder=None):
     """Run an action; return its exit code, and turn foreseen mistakes into a message and a code.
 
     Parameters
     ----------
     action : callable
-    folder : path
-        Where it writes, for the message of a full disk.
+    folder : path or None
+        Where it writes, for the message of a full disk; a run.log there is told as well.
     """
     from neurodecode.core import composing, resources
     from neurodecode.core.errors import DamagedArtifact, UserError
+    from neurodecode.core.stop import Stopped
 
     debug = os.environ.get("NEURODECODE_DEBUG")
     try:
@@ -71,13 +74,23 @@ def guarded(action, folder="."):
     except KeyboardInterrupt:
         print("interrupted: run the same command to go on from here", file=sys.stderr)
         return 130
+    except Stopped as stopped:
+        print(f"{stopped}: run the same command to go on from here", file=sys.stderr)
+        return stopped.code
     except Exception as error:
         if debug:
             raise
-        error = composing.explained(error) or resources.explained(error, folder) or error
+        error = composing.explained(error) or resources.explained(error, folder or ".") or error
         foreseen = isinstance(error, UserError | DamagedArtifact | ValueError | OSError)
         name = "error" if foreseen else f"unforeseen {type(error).__name__}"
         print(f"{name}: {error}", file=sys.stderr)
+        _log(folder, f"{name}: {error}")
         print("(NEURODECODE_DEBUG=1 shows where it came from)", file=sys.stderr)
         return 2 if foreseen else 1
     return code if isinstance(code, int) else 0
+
+
+def _log(folder, text):
+    if folder is not None and (file := Path(folder) / "run.log").is_file():
+        with contextlib.suppress(OSError), open(file, "a", encoding="utf-8") as log:
+            log.write(f"{text}\n")

@@ -7,7 +7,18 @@ import difflib
 
 from neurodecode.core.errors import ConfigError
 
-TOP = {"name", "stages", "subjects", "seed", "device", "threads", "store", "memory", "recipe"}
+TOP = {
+    "name",
+    "stages",
+    "subjects",
+    "seed",
+    "device",
+    "threads",
+    "store",
+    "memory",
+    "recipe",
+    "launcher",
+}
 
 
 def explained(error):
@@ -79,6 +90,11 @@ def _unknown_key(error):
 
 def _unknown_choice(error):
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    if choice == "submitit_slurm":
+        return (
+            "launcher=slurm needs the package hydra-submitit-launcher: "
+            "pip install 'neurodecode-pictures[slurm]'"
+        )
     options = getattr(error, "options", None) or []
     return f"{group}={choice}: there is no such choice; {suggestion(choice, options)}"
 

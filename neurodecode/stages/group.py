@@ -131,6 +131,7 @@ def how_to_run(runs):
     """
     stages = next((r.config["stages"] for r in runs if r.config.get("stages")), [])
     unkeyed = {"name", "store"}
+    unkeyed |= {k for r in runs for k in r.config if k.startswith("launcher.")}
     for name in stages:
         try:
             stage = load_stage(name)
@@ -264,7 +265,7 @@ def _title(run):
 
 
 def _changed(run):
-    return [o for o in run.overrides if not o.startswith(("hydra", "store="))]
+    return [o for o in run.overrides if not o.startswith(("hydra", "launcher", "store="))]
 
 
 def _tables(study):

@@ -96,6 +96,12 @@ def test_keys_that_only_say_how_to_run_make_no_configuration(tmp_path):
     assert [len(g["runs"]) for g in reported(made)[1]["groups"]] == [2, 1]
 
 
+def test_runs_here_and_on_a_cluster_are_of_one_configuration(tmp_path):
+    jobs = [{"seed": 0}, {"seed": 1, "launcher": {"partition": "gpu", "cpus": 4}}]
+    _, document, metrics, _ = reported(group_report([make_sweep(tmp_path / "sweep", jobs)]))
+    assert len(document["groups"]) == 1 and metrics["n_runs"].eq(2).all()
+
+
 def test_what_is_missing_stands_on_top(tmp_path):
     sweep = make_sweep(tmp_path / "sweep", [{"seed": 0}, {"seed": 1, "status": "failed"}])
     planned = lambda folder: [["seed=0"], ["seed=1"], ["seed=2"]]
