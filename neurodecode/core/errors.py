@@ -28,3 +28,7 @@ class DamagedArtifact(Exception):
         super().__init__(f"{artifact.folder / name} is damaged: its bytes are not those written")
         self.artifact = artifact
         self.name = name
+
+    def __reduce__(self):
+        """Made anew from the same two in another process."""
+        return type(self), (self.artifact, self.name)
