@@ -145,10 +145,14 @@ def _forward(model, rows, batch, dealt: Dealt, mixture):
         outputs.append(model(_read(read, places, mixture), subject)._asdict())
         first += len(chosen)
     return {
-        name: torch.cat([o[name] for o in outputs]).float()
+        name: _at_least_float(torch.cat([o[name] for o in outputs]))
         for name, part in outputs[0].items()
         if part is not None
     }
+
+
+def _at_least_float(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _read(read: Callable, places: np.ndarray, mixture) -> Tensor:

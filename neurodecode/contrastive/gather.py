@@ -20,6 +20,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # new name
+
 
 @dataclass(frozen=True)
 class Rank:
@@ -148,7 +150,7 @@ class _Gather(torch.autograd.Function):
 def all_rows(rows: Tensor, world: int) -> Tensor:
     """Gather equally many rows of every process, without gradients."""
     gathered = rows.new_empty((world * len(rows), *rows.shape[1:]))
-    dist.all_gather_into_tensor(gathered, rows.contiguous())
+    all_gather(gathered, rows.contiguous())
     return gathered
 
 
@@ -180,7 +182,7 @@ class GatheredLinear(torch.autograd.Function):
         rows, slopes = x.reshape(-1, n_in), gradient.reshape(-1, len(weight)).to(x.dtype)
         packed = torch.cat([rows, slopes], dim=1)
         everybody = packed.new_empty((ctx.world * len(packed), packed.shape[1]))
-        arrives = dist.all_gather_into_tensor(everybody, packed, async_op=True)
+        arrives = all_gather(everybody, packed, async_op=True)
         dx = (gradient.to(weight.dtype) @ weight).to(x_type) if ctx.needs_input_grad[0] else None
         arrives.wait()
         slopes = everybody[:, n_in:] / ctx.world  # averaged, as other gradients are

@@ -39,6 +39,7 @@ class Replica:
         self.model, self.rank = model, rank
         self.costs = _Costs(model, loss)
         self.check_equal()
+        buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
         chosen = large_linear_layers(model, lambda: self.costs(first, 0), rank.world)
         for layer in chosen.values():
             gather_gradients(layer, rank.world)
@@ -53,6 +54,8 @@ class Replica:
         for _ in range(2):
             self.costs(first, 0)["total"].backward()
             model.zero_grad(set_to_none=True)
+        for buffer, before in buffers:  # nothing was learnt from trying
+            buffer.data.copy_(before)
 
     def __call__(self, model: nn.Module, batch: object, epoch: int) -> dict[str, Tensor]:
         """The parts of the loss of this process's share of a batch, of the one model there is."""
@@ -87,7 +90,6 @@ def _averaged(costs, without):
     return DistributedDataParallel(
         costs,
         bucket_cap_mb=BUCKET_MB,
-        broadcast_buffers=False,
         init_sync=False,  # checked to be equal
         gradient_as_bucket_view=True,
         static_graph=True,
