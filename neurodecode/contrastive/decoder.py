@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import Batch, epoch_batches
-from neurodecode.contrastive.gather import ALONE, Dealt, Rank
+from neurodecode.contrastive.gather import ALONE, Dealt, Rank, send
 from neurodecode.contrastive.loop import Plan, fit
 from neurodecode.contrastive.mixing import blend, draw_mixture
 
@@ -34,7 +34,7 @@ class Rows:
 
     def read(self, chosen: np.ndarray) -> Tensor:
         """The responses of some trials, by their numbers."""
-        return self.responses[torch.from_numpy(chosen)]
+        return self.responses[send(chosen, self.responses.device)]
 
     def on(self, device) -> "Rows":
         """The same, to be read to a device."""
@@ -58,7 +58,8 @@ class Targets:
 
     def take(self, name: str, stimuli: np.ndarray) -> Tensor:
         """The targets called `name` of some stimuli, by their numbers."""
-        return getattr(self, name)[torch.from_numpy(stimuli)]
+        table = getattr(self, name)
+        return table[send(stimuli, table.device)]
 
     def on(self, device) -> "Targets":
         """The same, to be read to a device."""
@@ -134,7 +135,7 @@ def _on(brain, mixture):
     if mixture is None:
         return ()
     partner, lam = mixture
-    return torch.from_numpy(partner).to(brain.device), torch.from_numpy(lam).to(brain)
+    return send(partner, brain.device), send(lam, brain.device).to(brain.dtype)
 
 
 def _forward(model, rows, batch, dealt: Dealt, mixture):
@@ -161,8 +162,9 @@ def _read(read: Callable, places: np.ndarray, mixture) -> Tensor:
         return read(places)
     partner, lam = mixture
     needed, at = np.unique(np.concatenate([places, partner[places]]), return_inverse=True)
-    found, at = read(needed), torch.from_numpy(at)
-    return blend(found[at[: len(places)]], found[at[len(places) :]], lam[places])
+    found = read(needed)
+    own, other = found[send(at, found.device)].tensor_split([len(places)])
+    return blend(own, other, send(lam[places], found.device))
 
 
 @torch.no_grad()

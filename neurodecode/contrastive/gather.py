@@ -111,13 +111,15 @@ class Dealt:
 
     def counted(self, rows: Tensor) -> Tensor:
         """Leave out, of what this process decoded, what does not count."""
-        return rows if self.counts is None else rows[torch.from_numpy(self.counts).to(rows.device)]
+        if self.counts is None:
+            return rows
+        return rows.index_select(0, send(self.counts, rows.device))
 
     def gather(self, rows: Tensor) -> Tensor:
         """Gather what all decoded, in the order of the batch: (n_trials, ...)."""
         if self.order is None:
             return rows
-        return self.rank.gather(rows)[torch.from_numpy(self.order).to(rows.device)]
+        return self.rank.gather(rows).index_select(0, send(self.order, rows.device))
 
     def mean(self, measure: Callable, said: Tensor, true: Tensor) -> Tensor:
         """A mean over trials such that its average over processes is that of the batch.
@@ -133,6 +135,14 @@ class Dealt:
         value = measure(said, true)
         share = len(said) * self.rank.world / self.n_trials
         return value if share == 1 else value * share
+
+
+def send(numbers: np.ndarray, device) -> Tensor:
+    """Numbers as a tensor on a device; on the way to a GPU nobody waits."""
+    tensor = torch.from_numpy(numbers)
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class _Gather(torch.autograd.Function):

@@ -42,7 +42,7 @@ def draw_mixture(
     )
 
 
-def blend(x: Tensor, other: Tensor, lam: np.ndarray) -> Tensor:
+def blend(x: Tensor, other: Tensor, lam: Tensor) -> Tensor:
     """lam[i] * x[i] + (1 - lam[i]) * other[i], of rows of any shape."""
-    weight = torch.from_numpy(lam).to(x).reshape(-1, *[1] * (x.ndim - 1))
+    weight = lam.to(x).reshape(-1, *[1] * (x.ndim - 1))
     return weight * x + (1 - weight) * other

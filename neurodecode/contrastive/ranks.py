@@ -258,7 +258,9 @@ def _obey(parent, tell):
     """Leave signals to the process that started this one, and end when it does."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR2, lambda number, frame: tell("saved"))
+    # in a thread: a signal may come while the main thread is telling something else
+    saved = lambda number, frame: threading.Thread(target=tell, args=("saved",)).start()
+    signal.signal(signal.SIGUSR2, saved)
 
     def follow():
         while os.getppid() == parent:

@@ -63,7 +63,7 @@ class Replica:
 
     def check_equal(self) -> None:
         """Raise ValueError if the copies of the processes are no longer the same."""
-        sums = [p.detach().double().sum() for p in self.model.parameters()]
+        sums = [p.detach().sum(dtype=torch.float64) for p in self.model.parameters()]
         everybody = all_rows(torch.stack(sums)[None], self.rank.world)
         if not torch.equal(everybody, everybody[:1].expand_as(everybody).contiguous()):
             raise ValueError(

@@ -15,7 +15,8 @@ def generator(seed=0):
 def mixco(x, generator, **how):
     """Mixed trials, and how they were mixed."""
     partner, lam = draw_mixture(len(x), generator, **how)
-    return blend(x, x[partner], lam), torch.from_numpy(partner), torch.from_numpy(lam)
+    partner, lam = torch.from_numpy(partner), torch.from_numpy(lam)
+    return blend(x, x[partner], lam), partner, lam
 
 
 def test_mixture_is_the_weighted_sum_it_reports():
