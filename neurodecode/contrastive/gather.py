@@ -178,11 +178,11 @@ class GatheredLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, world, dtype):
+    def forward(ctx, x, weight, bias, cast, world):
         ctx.world, ctx.types = world, (x.dtype, weight.dtype, bias is not None)
-        x, weight = x.to(dtype), weight.to(dtype)
-        ctx.save_for_backward(x, weight)
-        return F.linear(x, weight, None if bias is None else bias.to(dtype))
+        x = x.to(cast.dtype)
+        ctx.save_for_backward(x, cast)
+        return F.linear(x, cast, None if bias is None else bias.to(cast.dtype))
 
     @staticmethod
     def backward(ctx, gradient):
@@ -202,12 +202,19 @@ class GatheredLinear(torch.autograd.Function):
 
 
 def gather_gradients(layer: nn.Linear, world: int) -> None:
-    """Let the gradients of a layer be those of all processes' rows; see `GatheredLinear`."""
+    """Let the gradients of a layer be those of all processes' rows; see `GatheredLinear`.
+
+    What autocast makes of the weight is kept in `layer.cast`, for the layer's other calls in a
+    step: set it to None before each step.
+    """
+    layer.cast = None
 
     def forward(x):
         kind = x.device.type
         autocast = torch.is_autocast_enabled(kind) and layer.weight.dtype != torch.float64
         dtype = torch.get_autocast_dtype(kind) if autocast else layer.weight.dtype
-        return GatheredLinear.apply(x, layer.weight, layer.bias, world, dtype)
+        if layer.cast is None:
+            layer.cast = layer.weight.detach().to(dtype)
+        return GatheredLinear.apply(x, layer.weight, layer.bias, layer.cast, world)
 
     layer.forward = forward

@@ -150,11 +150,13 @@ class _Ranks:
 
     def listen(self, at_most_s=POLL_S):
         """Hear what the processes say, and whether one is gone."""
-        open_pipes = [pipe for pipe in self.pipes if not pipe.closed]
-        for pipe in wait(open_pipes, at_most_s):
-            self._hear(self.pipes.index(pipe), pipe)
+        self._listen(at_most_s)
         if self.failed:
             self._fail()
+
+    def _listen(self, at_most_s):
+        for pipe in wait([pipe for pipe in self.pipes if not pipe.closed], at_most_s):
+            self._hear(self.pipes.index(pipe), pipe)
 
     def _hear(self, index, pipe):
         try:
@@ -195,10 +197,8 @@ class _Ranks:
     def _fail(self):
         """Raise what went wrong first: others then fail too, for want of an answer."""
         until = time.monotonic() + GRACE_S
-        while time.monotonic() < until and len(self.failed) < len(self.processes):
-            open_pipes = [pipe for pipe in self.pipes if not pipe.closed]
-            for pipe in wait(open_pipes, POLL_S):
-                self._hear(self.pipes.index(pipe), pipe)
+        while time.monotonic() < until and any(not pipe.closed for pipe in self.pipes):
+            self._listen(POLL_S)
         said = [error for error in self.failed.values() if error is not None]
         foreseen = [error for error in said if isinstance(error, FORESEEN)]
         dead = [index for index, error in self.failed.items() if error is None]
@@ -256,7 +256,7 @@ def _rank(about, pipe, job, parts):
 
 def _obey(parent, tell):
     """Leave signals to the process that started this one, and end when it does."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *stop.SIGNALS):
         signal.signal(number, signal.SIG_IGN)
     # in a thread: a signal may come while the main thread is telling something else
     saved = lambda number, frame: threading.Thread(target=tell, args=("saved",)).start()

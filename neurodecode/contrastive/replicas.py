@@ -41,7 +41,8 @@ class Replica:
         self.check_equal()
         buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
         chosen = large_linear_layers(model, lambda: self.costs(first, 0), rank.world)
-        for layer in chosen.values():
+        self.gathered = list(chosen.values())
+        for layer in self.gathered:
             gather_gradients(layer, rank.world)
         gathered = {f"model.{n}.{p}" for n in chosen for p in ("weight", "bias")}
         left = [
@@ -52,20 +53,23 @@ class Replica:
         # Buckets of gradients are laid out anew after the first backward pass, and sums depend on
         # it in their last bits: what is trained starts after that, also when it is resumed.
         for _ in range(2):
-            self.costs(first, 0)["total"].backward()
+            self(model, first, 0)["total"].backward()
             model.zero_grad(set_to_none=True)
         for buffer, before in buffers:  # nothing was learnt from trying
             buffer.data.copy_(before)
 
     def __call__(self, model: nn.Module, batch: object, epoch: int) -> dict[str, Tensor]:
         """The parts of the loss of this process's share of a batch, of the one model there is."""
+        for layer in self.gathered:
+            layer.cast = None
         return self.costs(batch, epoch)
 
     def check_equal(self) -> None:
         """Raise ValueError if the copies of the processes are no longer the same."""
         sums = [p.detach().sum(dtype=torch.float64) for p in self.model.parameters()]
         everybody = all_rows(torch.stack(sums)[None], self.rank.world)
-        if not torch.equal(everybody, everybody[:1].expand_as(everybody).contiguous()):
+        bits = everybody.view(torch.int64)  # what is no number is equal to itself
+        if not (bits == bits[:1]).all():
             raise ValueError(
                 "the copies of the network in the processes that train it differ: its layers use "
                 "weights of others, or the devices are of different kinds; train on one, "

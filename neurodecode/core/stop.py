@@ -41,7 +41,8 @@ def leave():
     waiting = list(_waiting)
     _waiting.clear()
     for number in waiting:
-        handler = _handlers[0].get(number) if _handlers else None
-        if not callable(handler):
+        handler = _handlers[0].get(number) if _handlers else signal.SIG_DFL
+        if handler == signal.SIG_DFL:
             raise Stopped(143)
-        handler(number, None)
+        if callable(handler):
+            handler(number, None)

