@@ -1,20 +1,25 @@
 """What a decoder is trained on: batches of several subjects' trials, their cost, their validation.
 
-A batch holds equally many trials of each subject and contrasts all of them with each other. No
-picture occurs twice in it: the same picture seen by two subjects, or twice by one, would be a
-negative of itself, so a trial whose picture is already there waits for a later batch.
+A batch holds equally many trials of each subject and contrasts all of them with each other; see
+`batches`. Several processes may share a batch; see `gather`.
 """
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurodecode.contrastive.mixing import mixco
-from neurodecode.core.seeds import child_rng, child_seed
+from neurodecode.contrastive.batches import Batch, epoch_batches
+from neurodecode.contrastive.gather import ALONE, Dealt, Rank, send
+from neurodecode.contrastive.loop import Plan, fit
+from neurodecode.contrastive.mixing import blend, draw_mixture
+
+AT_ONCE = 1024  # validation trials
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,17 @@ class Rows:
 
     responses: Tensor
     stimulus: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.stimulus)
+
+    def read(self, chosen: np.ndarray) -> Tensor:
+        """The responses of some trials, by their numbers."""
+        return self.responses[send(chosen, self.responses.device)]
+
+    def on(self, device) -> "Rows":
+        """The same, to be read to a device."""
+        return replace(self, responses=self.responses.to(device))
 
 
 @dataclass(frozen=True)
@@ -40,76 +56,28 @@ class Targets:
     code: Tensor | None = None
     read: Callable[[Tensor], Tensor] | None = None
 
-    def regressed(self) -> dict[str, tuple[Tensor, Callable]]:
+    def take(self, name: str, stimuli: np.ndarray) -> Tensor:
+        """The targets called `name` of some stimuli, by their numbers."""
+        table = getattr(self, name)
+        return table[send(stimuli, table.device)]
+
+    def on(self, device) -> "Targets":
+        """The same, to be read to a device."""
+        names = ("pooled", "tokens", "blurry", "code")
+        tables = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        read, owner = self.read, getattr(self.read, "__self__", None)
+        if isinstance(owner, nn.Module):
+            read = getattr(copy.deepcopy(owner).to(device), read.__name__)
+        return replace(self, **{n: t.to(device) for n, t in tables.items()}, read=read)
+
+    def regressed(self) -> dict[str, Callable]:
         """The targets that are regressed, and by what measure."""
-        tables = {"tokens": self.tokens, "blurry": self.blurry, "code": self.code}
         measures = {"tokens": F.mse_loss, "blurry": F.l1_loss, "code": F.mse_loss}
-        return {name: (t, measures[name]) for name, t in tables.items() if t is not None}
+        return {name: m for name, m in measures.items() if getattr(self, name) is not None}
 
     def complete(self, output: dict) -> dict:
         """Add to a network's output the code of its tokens."""
         return output | ({} if self.code is None else {"code": self.read(output["tokens"])})
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of each subject, and the seed of what is random in this batch."""
-
-    rows: dict[str, np.ndarray]
-    seed: int
-
-
-def epoch_batches(
-    stimulus: dict[str, np.ndarray], n_per_subject: int, seed: int, epoch: int
-) -> list[Batch]:
-    """Shuffle an epoch into batches in which no stimulus occurs twice.
-
-    Parameters
-    ----------
-    stimulus : dict of ndarray of int
-        Stimulus of every training row, for each subject.
-    n_per_subject : int
-        Rows of each subject in a batch; fewer if there are not as many different stimuli.
-    seed, epoch : int
-        The same seed and epoch give the same batches.
-
-    Returns
-    -------
-    batches : list of Batch
-        One pass through the subject with most rows; the others start over when they run out.
-    """
-    rng = child_rng(seed, "order", epoch)
-    fewest = min(len(np.unique(seen)) for seen in stimulus.values())
-    n_per_subject = max(1, min(n_per_subject, fewest // len(stimulus)))
-    n_batches = max(1, max(map(len, stimulus.values())) // n_per_subject)
-    queues = {subject: rng.permutation(len(seen)) for subject, seen in stimulus.items()}
-    batches = []
-    for i in range(n_batches):
-        rows, taken = {}, np.array([], dtype=np.int64)
-        for subject, seen in stimulus.items():
-            rows[subject], queues[subject] = _take(queues[subject], seen, taken, n_per_subject, rng)
-            taken = np.append(taken, seen[rows[subject]])
-        batches.append(Batch(rows, child_seed(seed, "batch", epoch, i)))
-    return batches
-
-
-def _take(queue, seen, taken, n, rng):
-    """Take the first n rows of a queue whose stimuli are new; return them and the rest."""
-    places = _new_places(seen[queue], taken)
-    if len(places) < n:
-        queue = np.append(queue, rng.permutation(len(seen)))
-        places = _new_places(seen[queue], taken)
-    if len(places) < n:
-        raise ValueError(
-            f"a batch needs {n} pictures per subject that no other subject has in it, but only "
-            f"{len(places)} are left: the study has fewer stimuli than subjects"
-        )
-    return queue[places[:n]], np.delete(queue, places[:n])
-
-
-def _new_places(stimuli, taken):
-    first = np.sort(np.unique(stimuli, return_index=True)[1])
-    return first[~np.isin(stimuli[first], taken)]
 
 
 def decoder_loss(
@@ -118,6 +86,7 @@ def decoder_loss(
     targets: Targets,
     n_epochs: int,
     weights: dict[str, float],
+    rank: Rank = ALONE,
 ) -> Callable[[nn.Module, Batch, int], dict[str, Tensor]]:
     """Return the cost of a batch, for `fit`.
 
@@ -126,52 +95,76 @@ def decoder_loss(
 
     In epochs in which `contrastive.mixes`, trials are mixed within their subject, and the
     regression targets with them.
+
+    Of several processes, each reads and decodes its own trials, and their partners in mixtures,
+    which are drawn over the whole batch. The contrastive part is that of the whole batch in every
+    process; the regressions are such that their average over processes is.
     """
 
     def loss(model: nn.Module, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        output, mixture = _forward(model, rows, batch, contrastive.mixes(epoch, n_epochs))
-        output = targets.complete(output)
-        seen = torch.from_numpy(
-            np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
-        )
-        parts = {
-            "contrastive": contrastive(
-                output["pooled"], targets.pooled[seen], epoch, n_epochs, *mixture
-            )
-        }
-        for name, (table, measure) in targets.regressed().items():
-            parts[name] = measure(output[name], _mixed(table[seen], *mixture))
+        dealt = rank.deal([len(chosen) for chosen in batch.rows.values()])
+        mixture = _mixture(batch) if contrastive.mixes(epoch, n_epochs) else None
+        output = targets.complete(_forward(model, rows, batch, dealt, mixture))
+        seen = np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
+        brain = dealt.gather(output["pooled"])
+        clip = dealt.gather(targets.take("pooled", seen[np.concatenate(dealt.places)]))
+        parts = {"contrastive": contrastive(brain, clip, epoch, n_epochs, *_on(brain, mixture))}
+        for name, measure in targets.regressed().items():
+            take = lambda places, name=name: targets.take(name, seen[places])
+            wanted = _read(take, dealt.own, mixture)
+            parts[name] = dealt.mean(measure, dealt.counted(output[name]), wanted)
         total = sum(weights.get(name, 1.0) * part for name, part in parts.items())
         return {"total": total} | parts
 
     return loss
 
 
-def _forward(model, rows, batch, mixes):
-    """Decode all subjects' trials; say how they were mixed, (None, None) if they were not."""
+def _mixture(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Draw partner and weight of every trial of a batch, within its subject."""
     generator = torch.Generator().manual_seed(batch.seed)
-    outputs, partners, lams, offset = [], [], [], 0
-    for subject, chosen in batch.rows.items():
-        x = rows[subject].responses[torch.from_numpy(chosen)]
-        if mixes:
-            x, partner, lam = mixco(x, generator)
-            partners.append(partner + offset)
-            lams.append(lam)
-        outputs.append(model(x, subject)._asdict())
-        offset += len(x)
-    output = {
-        name: torch.cat([o[name] for o in outputs]).float()
+    drawn, first = [], 0
+    for chosen in batch.rows.values():
+        partner, lam = draw_mixture(len(chosen), generator)
+        drawn.append((partner + first, lam))
+        first += len(chosen)
+    return tuple(np.concatenate(parts) for parts in zip(*drawn, strict=True))
+
+
+def _on(brain, mixture):
+    """The mixture as the contrastive losses take it."""
+    if mixture is None:
+        return ()
+    partner, lam = mixture
+    return send(partner, brain.device), send(lam, brain.device).to(brain.dtype)
+
+
+def _forward(model, rows, batch, dealt: Dealt, mixture):
+    """Decode this process's trials of all subjects."""
+    outputs, first = [], 0
+    for (subject, chosen), places in zip(batch.rows.items(), dealt.places, strict=True):
+        read = lambda at, s=subject, c=chosen, f=first: rows[s].read(c[at - f])
+        outputs.append(model(_read(read, places, mixture), subject)._asdict())
+        first += len(chosen)
+    return {
+        name: _at_least_float(torch.cat([o[name] for o in outputs]))
         for name, part in outputs[0].items()
         if part is not None
     }
-    return output, (torch.cat(partners), torch.cat(lams)) if mixes else (None, None)
 
 
-def _mixed(target, partner, lam):
-    if partner is None:
-        return target
-    weight = lam.reshape(-1, *[1] * (target.ndim - 1))
-    return weight * target + (1 - weight) * target[partner]
+def _at_least_float(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _read(read: Callable, places: np.ndarray, mixture) -> Tensor:
+    """Read some places of a batch, each mixed with its partner if there is a mixture."""
+    if mixture is None:
+        return read(places)
+    partner, lam = mixture
+    needed, at = np.unique(np.concatenate([places, partner[places]]), return_inverse=True)
+    found = read(needed)
+    own, other = found[send(at, found.device)].tensor_split([len(places)])
+    return blend(own, other, send(lam[places], found.device))
 
 
 @torch.no_grad()
@@ -188,17 +181,27 @@ def validation_scores(
     """
     per_subject = []
     for subject, seen in rows.items():
-        output = targets.complete(model(seen.responses, subject)._asdict())
+        output = targets.complete(_decoded(model, subject, seen))
         candidates, own = np.unique(seen.stimulus, return_inverse=True)
-        pictures = targets.pooled[torch.from_numpy(candidates)]
+        pictures = targets.take("pooled", candidates)
         cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
         rank = own_rank(cosine.cpu().numpy(), own)
         scores = {"score": (1 / rank).mean(), "top1": np.clip(2 - rank, 0, 1).mean()}
-        for name, (table, measure) in targets.regressed().items():
-            wanted = table[torch.from_numpy(seen.stimulus)]
+        for name, measure in targets.regressed().items():
+            wanted = targets.take(name, seen.stimulus)
             scores[name] = measure(output[name].float(), wanted).item()
         per_subject.append(scores)
     return {name: float(np.mean([s[name] for s in per_subject])) for name in per_subject[0]}
+
+
+def _decoded(model, subject, seen):
+    """Decode all trials, not all at once."""
+    several = [
+        model(seen.read(np.arange(first, min(first + AT_ONCE, len(seen)))), subject)._asdict()
+        for first in range(0, len(seen), AT_ONCE)
+    ]
+    whole = {name for name, part in several[0].items() if part is not None}
+    return {name: torch.cat([some[name] for some in several]) for name in whole}
 
 
 def own_rank(similarity: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -219,3 +222,61 @@ def own_rank(similarity: np.ndarray, own: np.ndarray) -> np.ndarray:
     mine = similarity[np.arange(len(own)), own][:, None]
     above, level = (similarity > mine).sum(axis=1), (similarity == mine).sum(axis=1) - 1
     return 1 + above + level / 2
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that a process needs to train a decoder.
+
+    Attributes
+    ----------
+    contrastive : callable
+        The loss of the pooled embedding, such as `MindEyeLoss`.
+    rows, val_rows : dict of Rows
+        Of each subject: trials to train on, and to validate on.
+    targets : Targets
+    weights : dict of float
+        Of the regressions; see `decoder_loss`.
+    batch : int
+        Trials of each subject in a batch, at most.
+    plan : Plan
+    checkpoint : Path, optional
+    checkpoint_every : int
+        See `fit`.
+    """
+
+    contrastive: Callable
+    rows: dict[str, Rows]
+    val_rows: dict[str, Rows]
+    targets: Targets
+    weights: dict[str, float]
+    batch: int
+    plan: Plan
+    checkpoint: Path | None = None
+    checkpoint_every: int = 5
+
+    def on(self, device) -> "Lesson":
+        """The same, with everything read to a device."""
+        rows, val_rows = (
+            {s: seen.on(device) for s, seen in side.items()} for side in (self.rows, self.val_rows)
+        )
+        return replace(self, rows=rows, val_rows=val_rows, targets=self.targets.on(device))
+
+    def learn(
+        self, decoder: nn.Module, progress: Callable = iter, rank: Rank = ALONE
+    ) -> tuple[nn.Module, list[dict]]:
+        """Train a decoder; return it, averaged, and its history, as `fit` does."""
+        stimulus = {subject: seen.stimulus for subject, seen in self.rows.items()}
+        seed, n_epochs = self.plan.seed, self.plan.n_epochs
+        parts = (self.contrastive, self.rows, self.targets, n_epochs, self.weights)
+        return fit(
+            decoder,
+            batches=lambda epoch: epoch_batches(stimulus, self.batch, seed, epoch),
+            loss=decoder_loss(*parts, rank),
+            validate=lambda model, epoch: validation_scores(model, self.val_rows, self.targets),
+            plan=self.plan,
+            checkpoint=self.checkpoint,
+            checkpoint_every=self.checkpoint_every,
+            progress=progress,
+            rank=rank,
+        )

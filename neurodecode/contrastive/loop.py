@@ -2,16 +2,21 @@
 
 Nothing here knows what is trained: `batches` says what an epoch holds, `loss` what a batch costs,
 `validate` how good the averaged weights are. Everything random in epoch `e` follows from the seed
-and from `e` alone, so that a run that was killed continues bit for bit from its last checkpoint.
+and from `e` alone, and a state on disk holds how far the generator of dropout has come, so that a
+run that was killed continues bit for bit from its last state, in the middle of an epoch too.
+
+Several processes may train together, see `gather`: all do the same steps; the first one validates,
+saves and answers.
 
 References
 ----------
 .. [1] Loshchilov, Hutter (2019). Decoupled weight decay regularization.
 """
 
+import contextlib
 import copy
 import math
-import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +25,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from neurodecode.contrastive import checkpoint as disk
+from neurodecode.contrastive.gather import ALONE, Rank
+from neurodecode.contrastive.replicas import Replica
+from neurodecode.core import stop
 from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive, Share
 from neurodecode.core.seeds import child_seed
 
 SELECTIONS = ("best", "last")
+SAVE_EVERY_S = 60.0
+SAVING_SHARE = (
+    0.1  # of the time, at most, goes into states on disk: those of 10^9 weights are large
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +88,11 @@ def fit(
     checkpoint: Path | None = None,
     checkpoint_every: int = 5,
     progress: Callable[[Iterable], Iterable] = iter,
+    rank: Rank = ALONE,
 ) -> tuple[nn.Module, list[dict]]:
     """Train a model and return its averaged weights.
+
+    Told to stop (`neurodecode.core.stop`), it saves after the step it is in, and leaves.
 
     Parameters
     ----------
@@ -85,15 +101,18 @@ def fit(
     batches : callable (epoch) -> list
         The batches of an epoch, the same whenever it is asked for the same epoch.
     loss : callable (model, batch, epoch) -> dict of Tensor
-        Parts of the loss; `total` is what is descended, the others are recorded.
+        Parts of the loss; `total` is what is descended, the others are recorded. With several
+        processes, parts whose average over them is that of the batch.
     validate : callable (averaged model, epoch) -> dict of float
         Scores on validation rows; with `select="best"` the higher `score` wins.
     checkpoint : Path, optional
-        File to resume from and to save to.
+        File to resume from and to save to; also once a minute.
     checkpoint_every : int
         Epochs between two states on disk; changes no number.
     progress : callable, optional
         Wraps the iterable of epochs, to show a bar.
+    rank : Rank, optional
+        Which of several processes this is.
 
     Returns
     -------
@@ -101,44 +120,87 @@ def fit(
         In eval mode.
     history : list of dict
         epoch (from 1), step, split, name, value: the mean of every part of the loss over an epoch,
-        and every validation score.
+        and every validation score. Validation scores are known to the first process only.
     """
-    run = Run(model, plan)
-    if checkpoint is not None and checkpoint.exists():
+    run = Run(model, plan, rank)
+    if checkpoint is not None:
         run.load(checkpoint)
-    for epoch in progress(range(run.epoch, plan.n_epochs)):
-        run.train_epoch(batches(epoch), loss)
-        run.keep(validate(run.averaged.module.eval(), epoch))
-        if checkpoint is not None and (epoch + 1) % checkpoint_every == 0:
-            run.save(checkpoint)
+    states = _States(run, checkpoint, checkpoint_every)
+    costs = loss if rank.world == 1 else Replica(model, loss, batches(0)[0], rank)
+    with stop.postponed():
+        for epoch in progress(range(run.epoch, plan.n_epochs)):
+            run.train_epoch(batches(epoch), costs, states.after_step)
+            if rank.world > 1:
+                costs.check_equal()
+            if rank.index == 0:
+                run.keep(validate(run.averaged.module.eval(), epoch))
+            states.after_epoch()
     return run.chosen(), run.history
+
+
+class _States:
+    """When to write the state of a run: every few epochs, every minute, and when told to stop."""
+
+    def __init__(self, run: "Run", path: Path | None, every: int):
+        self.run, self.every = run, every
+        self.path = path if run.rank.index == 0 else None
+        self.saved, self.took_s = time.monotonic(), 0.0
+
+    def after_step(self) -> None:
+        asked = stop.asked()
+        if asked or time.monotonic() - self.saved > max(SAVE_EVERY_S, self.took_s / SAVING_SHARE):
+            self._save()
+        if asked:
+            stop.leave()
+
+    def after_epoch(self) -> None:
+        if self.run.epoch % self.every == 0:
+            self._save()
+        self.after_step()
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        if self.path is not None:
+            self.run.save(self.path)
+        self.saved = time.monotonic()
+        self.took_s = self.saved - started
 
 
 class Run:
     """Everything that changes while a model is trained, and that a resumed run needs back."""
 
-    def __init__(self, model: nn.Module, plan: Plan):
-        self.model, self.plan = model, plan
-        self.optimiser = torch.optim.AdamW(_decayed(model, plan.weight_decay), plan.learning_rate)
+    def __init__(self, model: nn.Module, plan: Plan, rank: Rank = ALONE):
+        self.model, self.plan, self.rank = model, plan, rank
+        self.device = next(model.parameters()).device
+        # one kernel for all weights on a GPU; None: torch's choice, whose bits are those of before
+        fused = True if self.device.type == "cuda" else None
+        groups = _decayed(model, plan.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, plan.learning_rate, fused=fused)
         self.averaged = AveragedModel(model, multi_avg_fn=_moving_average(plan.ema_decay))
-        self.epoch, self.step = 0, 0
+        self.epoch, self.step, self.batch = 0, 0, 0
+        self.sums, self.dropout = {}, None
         self.best, self.best_score = None, -math.inf
         self.history = []
 
-    def train_epoch(self, batches: list, loss: Callable) -> None:
-        """Descend once on every batch."""
-        device = next(self.model.parameters()).device
-        sums = {}
+    def train_epoch(
+        self, batches: list, loss: Callable, after_step: Callable[[], None] = lambda: None
+    ) -> None:
+        """Descend once on every batch, or on those that are left of an epoch begun earlier."""
         self.model.train()
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(child_seed(self.plan.seed, "dropout", self.epoch))
-            for i, batch in enumerate(batches):
+        with self._dropout_of_its_own():
+            for i in range(self.batch, len(batches)):
+                self._seed_step(i)
                 self._set_rate((self.epoch + (i + 0.5) / len(batches)) / self.plan.n_epochs)
-                with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                    parts = loss(self.model, batch, self.epoch)
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
+                ):
+                    parts = loss(self.model, batches[i], self.epoch)
                 self._descend(parts["total"])
-                for name, part in parts.items():
-                    sums[name] = sums.get(name, 0) + part.detach()
+                for name, part in self.rank.mean(parts).items():
+                    self.sums[name] = self.sums.get(name, 0) + part
+                self.batch = i + 1
+                after_step()
+        sums, self.sums, self.batch, self.dropout = self.sums, {}, 0, None
         self.epoch += 1
         if not math.isfinite(sums["total"]):
             raise ValueError(
@@ -161,28 +223,53 @@ class Run:
         return self.averaged.module.eval()
 
     def save(self, path: Path) -> None:
-        """Write the state beside `path`, then rename: a kill leaves the old or the new one."""
+        """Write the state, all of it or nothing; see `checkpoint`."""
         state = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "averaged": self.averaged.state_dict(),
-            "progress": [self.epoch, self.step, self.best_score],
+            "progress": [self.epoch, self.step, self.batch, self.best_score],
+            "sums": self.sums,
+            "dropout": self._generators() if self.batch else None,
             "best": self.best,
             "history": self.history,
         }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, path)
+        disk.save(state, path)
 
     def load(self, path: Path) -> None:
-        """Continue from a saved state; only tensors and plain values are read."""
-        device = next(self.model.parameters()).device
-        state = torch.load(path, map_location=device, weights_only=True)
+        """Continue from a saved state, if there is one that is whole."""
+        state = disk.load(path, self.device)
+        if state is None:
+            return
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.averaged.load_state_dict(state["averaged"])
-        self.epoch, self.step, self.best_score = state["progress"]
+        self.epoch, self.step, self.batch, self.best_score = state["progress"]
+        self.sums, self.dropout = state["sums"], state["dropout"]
         self.best, self.history = state["best"], state["history"]
+
+    @contextlib.contextmanager
+    def _dropout_of_its_own(self):
+        """Within, torch's generators are those of this epoch's dropout, wherever it has come to."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(child_seed(self.plan.seed, "dropout", self.epoch))
+            if self.dropout is not None:
+                torch.set_rng_state(self.dropout[0].cpu())
+                for state in self.dropout[1:]:
+                    torch.cuda.set_rng_state(state.cpu(), self.device)
+            yield
+
+    def _generators(self) -> list[Tensor]:
+        states = [torch.get_rng_state()]
+        return states + (
+            [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        )
+
+    def _seed_step(self, i: int) -> None:
+        """The first process draws as one alone would; others anew in each step: nothing to save."""
+        if self.rank.index > 0:
+            names = ("dropout", self.epoch, "rank", self.rank.index, "step", i)
+            torch.manual_seed(child_seed(self.plan.seed, *names))
 
     def _descend(self, total: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)

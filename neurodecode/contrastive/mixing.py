@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 
-def mixco(
-    x: Tensor, generator: torch.Generator, beta: float = 0.15, probability: float = 0.5
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mix each trial, with some probability, with a partner drawn from the same batch [1]_.
+def draw_mixture(
+    n_trials: int, generator: torch.Generator, beta: float = 0.15, probability: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw, for each trial with some probability, a partner from the same batch [1]_.
 
-    mixed[i] = lam[i] * x[i] + (1 - lam[i]) * x[permutation[i]],   lam ~ Beta(beta, beta)
+    mixed[i] = lam[i] * x[i] + (1 - lam[i]) * x[partner[i]],   lam ~ Beta(beta, beta)
 
     Parameters
     ----------
-    x : Tensor, shape (n_trials, ...)
-        Trials of one subject (channels of two subjects do not correspond).
+    n_trials : int
+        Of one subject (channels of two subjects do not correspond).
     generator : torch.Generator
-        A CPU generator; the draws are the same on every device.
+        A CPU generator; the draws are the same on every device and in every process.
     beta : float
         Both parameters of the Beta distribution; small values keep one trial dominant.
     probability : float
@@ -30,16 +30,19 @@ def mixco(
 
     Returns
     -------
-    mixed : Tensor, shape of x
-    permutation : Tensor of int64, shape (n_trials,)
+    partner : ndarray of int64, shape (n_trials,)
         The partner of each trial, possibly itself.
-    lam : Tensor, shape (n_trials,)
+    lam : ndarray of float64, shape (n_trials,)
     """
     # numpy draws the Beta: torch's own Beta distribution takes no generator.
     rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-    permutation = rng.permutation(len(x))
-    lam = np.where(rng.random(len(x)) < probability, rng.beta(beta, beta, len(x)), 1.0)
-    permutation = torch.from_numpy(permutation).to(x.device)
-    lam = torch.from_numpy(lam).to(x)
-    weight = lam.reshape(-1, *[1] * (x.ndim - 1))
-    return weight * x + (1 - weight) * x[permutation], permutation, lam
+    partner = rng.permutation(n_trials)
+    return partner, np.where(
+        rng.random(n_trials) < probability, rng.beta(beta, beta, n_trials), 1.0
+    )
+
+
+def blend(x: Tensor, other: Tensor, lam: Tensor) -> Tensor:
+    """lam[i] * x[i] + (1 - lam[i]) * other[i], of rows of any shape."""
+    weight = lam.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return weight * x + (1 - weight) * other

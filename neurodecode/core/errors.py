@@ -31,3 +31,7 @@ class DamagedArtifact(Exception):
         )
         self.artifact = artifact
         self.name = name
+
+    def __reduce__(self):
+        """Made anew from the same two in another process."""
+        return type(self), (self.artifact, self.name)

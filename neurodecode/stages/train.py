@@ -47,6 +47,7 @@ class TrainConfig:
     permutation: Seed | None = None
     seed: Seed = 0
     device: str = "cpu"
+    devices: Count = 1
     checkpoint_every: Count = field(default=5, metadata={"keyed": False})
 
     def __post_init__(self):
@@ -65,8 +66,10 @@ def run(config, inputs, out):
     """Fit ridge, train the network, train or calibrate the prior; write weights and history."""
     import pandas as pd
 
+    from neurodecode.contrastive.ranks import check_devices
     from neurodecode.models.answers import network_answers, ridge_answers
 
+    check_devices(config.device, config.devices)
     subjects = inputs.members("preprocess")
     train, val = ({s: aligned(inputs, s, rows) for s in subjects} for rows in ("train", "val"))
     check_validation(val)
@@ -310,22 +313,26 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
 
 def train_decoder(config, decoder, rows, val_rows, targets, out):
     """Train the network of all subjects; return it, averaged, and its history."""
-    from neurodecode.contrastive.decoder import decoder_loss, epoch_batches, validation_scores
-    from neurodecode.contrastive.loop import fit
+    from neurodecode.contrastive.decoder import Lesson
+    from neurodecode.contrastive.ranks import learn_together
 
-    plan = build(config.decoder_training, seed=child_seed(config.seed, "decoder"))
-    stimulus = {subject: seen.stimulus for subject, seen in rows.items()}
-    weights = {n: getattr(config, f"{n}_weight") for n in ("tokens", "blurry", "code")}
-    decoder, history = fit(
-        decoder.to(config.device),
-        batches=lambda epoch: epoch_batches(stimulus, config.batch, plan.seed, epoch),
-        loss=decoder_loss(build(config.loss), rows, targets, plan.n_epochs, weights),
-        validate=lambda model, epoch: validation_scores(model, val_rows, targets),
-        plan=plan,
+    lesson = Lesson(
+        build(config.loss),
+        rows,
+        val_rows,
+        targets,
+        weights={n: getattr(config, f"{n}_weight") for n in ("tokens", "blurry", "code")},
+        batch=config.batch,
+        plan=build(config.decoder_training, seed=child_seed(config.seed, "decoder")),
         checkpoint=out.work / "decoder.pt",
         checkpoint_every=config.checkpoint_every,
-        progress=lambda epochs: out.progress(epochs, label="decoder, epochs"),
     )
+    progress = lambda epochs: out.progress(epochs, label="decoder, epochs")
+    if config.devices == 1:
+        decoder, history = lesson.learn(decoder.to(config.device), progress)
+    else:
+        together = (config.device, config.devices, progress)
+        decoder, history = learn_together(lesson, decoder, *together)
     scores = {h["name"]: h["value"] for h in history if h["split"] == "val"}
     out.log(f"decoder: {scores['top1']:.3f} of single validation trials find their picture")
     return decoder, [{"phase": "decoder"} | row for row in history]

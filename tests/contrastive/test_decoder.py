@@ -22,37 +22,6 @@ def seen_twice():
     return {"sub-01": np.r_[np.arange(40), np.arange(10)], "sub-02": np.arange(40)}
 
 
-def test_no_picture_occurs_twice_in_a_batch_and_subjects_are_equally_many():
-    stimulus = seen_twice()
-    for epoch in range(5):
-        for batch in epoch_batches(stimulus, 8, seed=0, epoch=epoch):
-            shown = np.concatenate([stimulus[s][rows] for s, rows in batch.rows.items()])
-            assert len(np.unique(shown)) == len(shown) == 16
-
-
-def test_an_epoch_shows_almost_every_row_of_the_largest_subject():
-    batches = epoch_batches(seen_twice(), 8, seed=0, epoch=0)
-    rows = np.concatenate([batch.rows["sub-01"] for batch in batches])
-    assert len(np.unique(rows)) == len(rows) == 48  # 50 rows in batches of 8
-
-
-def test_the_order_follows_from_seed_and_epoch_alone():
-    def order(seed, epoch):
-        return [b.rows["sub-01"].tolist() for b in epoch_batches(seen_twice(), 8, seed, epoch)]
-
-    assert order(0, 3) == order(0, 3) != order(0, 4) and order(0, 3) != order(1, 3)
-
-
-def test_a_batch_shrinks_to_the_pictures_there_are():
-    batches = epoch_batches({"sub-01": np.arange(40) % 8}, 64, seed=0, epoch=0)
-    assert {len(batch.rows["sub-01"]) for batch in batches} == {8} and len(batches) == 5
-
-
-def test_more_subjects_than_pictures_is_refused():
-    with pytest.raises(ValueError, match="fewer stimuli than subjects"):
-        epoch_batches({s: np.array([0]) for s in "ab"}, 1, seed=0, epoch=0)
-
-
 class Echo(torch.nn.Module):
     """Says of a trial what stands in it: 4 numbers of tokens, then 3 of the embedding."""
 

@@ -1,5 +1,8 @@
 """The training loop averages, selects, warms up, and resumes bit for bit after a kill."""
 
+import logging
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -9,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from neurodecode.contrastive import checkpoint, loop
 from neurodecode.contrastive.loop import Plan, Run, fit, rate
+from neurodecode.core import stop
 
 X = torch.linspace(-1, 1, 32)[:, None]
 Y = torch.cat([X.sin(), X.cos()], dim=1)
@@ -82,6 +87,153 @@ def test_a_state_is_saved_every_so_many_epochs(tmp_path, monkeypatch, every, sav
     monkeypatch.setattr(Run, "save", lambda run, path: epochs.append(run.epoch))
     trained(Plan(n_epochs=6), checkpoint=tmp_path / "state.pt", checkpoint_every=every)
     assert epochs == saved
+
+
+@pytest.fixture
+def always_saved(monkeypatch):
+    """A minute passes in no time: a state is saved after every step."""
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "SAVING_SHARE", np.inf)
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+@pytest.mark.parametrize("kill_at", [2, 4, 5, 11, 24])
+def test_resumed_in_the_middle_of_an_epoch_equals_not_killed(
+    tmp_path, always_saved, kill_at, select
+):
+    plan, steps = Plan(n_epochs=6, learning_rate=0.01, select=select), []
+
+    def dies(model, rows, epoch):
+        steps.append(1)
+        if len(steps) == kill_at:
+            raise Killed
+        return loss(model, rows, epoch)
+
+    def goes_on(model, rows, epoch):
+        steps.append(1)
+        return loss(model, rows, epoch)
+
+    how = {"checkpoint": tmp_path / "state.pt", "checkpoint_every": 100}
+    with pytest.raises(Killed):
+        fit(network(), batches, dies, validate, plan, **how)
+    resumed = fit(network(), batches, goes_on, validate, plan, **how)
+    whole = trained(plan)
+    assert len(steps) == 6 * 4 + 1  # no step but that of the kill was done twice
+    assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+def test_killed_between_the_last_step_of_an_epoch_and_its_validation(tmp_path, always_saved):
+    plan, seen = Plan(n_epochs=3), []
+
+    def dies(model, epoch):
+        seen.append(epoch)
+        if len(seen) == 2:
+            raise Killed
+        return validate(model, epoch)
+
+    with pytest.raises(Killed):
+        fit(network(), batches, loss, dies, plan, checkpoint=tmp_path / "state.pt")
+    resumed = trained(plan, checkpoint=tmp_path / "state.pt")
+    whole = trained(plan)
+    assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+def test_a_state_is_saved_every_minute_but_saving_takes_a_tenth_of_the_time_at_most(
+    monkeypatch, tmp_path
+):
+    now, saved, takes_s = [0.0], [], [1.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+
+    def save(run, path):
+        saved.append(now[0])
+        now[0] += takes_s[0]
+
+    monkeypatch.setattr(Run, "save", save)
+
+    def slowly(model, rows, epoch):
+        now[0] += 7.0
+        if epoch == 10:
+            takes_s[0] = 30.0
+        return loss(model, rows, epoch)
+
+    fit(network(), batches, slowly, validate, Plan(30), tmp_path / "state.pt", 1000)
+    gaps = np.diff([0.0, *saved])
+    assert gaps[:4].max() <= 60 + 7 + 1 and len(saved) >= 5
+    assert gaps[-1] >= 300 + 30
+
+
+def test_told_to_stop_it_saves_and_leaves_and_goes_on_later(tmp_path):
+    plan, steps = Plan(n_epochs=6, learning_rate=0.01), []
+
+    def told(model, rows, epoch):
+        steps.append(1)
+        if len(steps) == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(model, rows, epoch)
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    how = {"checkpoint": tmp_path / "state.pt", "checkpoint_every": 100}
+    try:
+        with pytest.raises(stop.Stopped):
+            fit(network(), batches, told, validate, plan, **how)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    resumed = fit(network(), batches, told, validate, plan, **how)
+    whole = trained(plan)
+    assert len(steps) == 6 * 4 and same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "emptied", "foreign"])
+def test_a_damaged_state_is_noticed_and_training_starts_anew(tmp_path, caplog, damage):
+    path, plan = tmp_path / "state.pt", Plan(n_epochs=4)
+    trained(Plan(n_epochs=2), checkpoint=path, checkpoint_every=1)
+    good = path.read_bytes()
+    torch.save({"model": {}}, tmp_path / "foreign.pt")
+    bad = {
+        "truncated": good[:-100],
+        "empty": b"",
+        "flipped": good[:2000] + bytes([good[2000] ^ 1]) + good[2001:],
+        "emptied": bytes(len(good)),
+        "foreign": (tmp_path / "foreign.pt").read_bytes(),
+    }[damage]
+    path.write_bytes(bad)
+    with caplog.at_level(logging.WARNING, "neurodecode"):
+        resumed = trained(plan, checkpoint=path)
+    assert "state.pt is damaged" in caplog.text and "starts anew" in caplog.text
+    whole = trained(plan)
+    assert same(resumed[0], whole[0]) and resumed[1] == whole[1]
+
+
+def test_every_flipped_bit_of_a_state_is_noticed(tmp_path):
+    path = tmp_path / "state.pt"
+    checkpoint.save({"a": torch.arange(5), "b": [1.5, None]}, path)
+    good, noticed = path.read_bytes(), 0
+    places = np.random.default_rng(0).choice(8 * len(good), 60, replace=False)
+    for place in places:
+        bad = bytearray(good)
+        bad[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(bad)
+        noticed += checkpoint.load(path, "cpu") is None
+    path.write_bytes(good)
+    found = checkpoint.load(path, "cpu")
+    assert noticed == 60 and found["b"] == [1.5, None] and torch.equal(found["a"], torch.arange(5))
+
+
+def test_two_processes_never_write_one_file_and_what_the_dead_left_is_swept(tmp_path, monkeypatch):
+    path, names = tmp_path / "state.pt", []
+    whole = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (names.append(str(a)), whole(a, b)))
+    checkpoint.save({"a": 1}, path)
+    checkpoint.save({"a": 2}, path)
+    assert len(set(names)) == 2 and f".{os.getpid()}." in names[0]
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / os.path.basename(names[0]).replace(f".{os.getpid()}.", f".{dead.pid}.")
+    alive = tmp_path / os.path.basename(names[1])
+    left.touch()
+    alive.touch()
+    assert checkpoint.load(path, "cpu") == {"a": 2}
+    assert not left.exists() and alive.exists()
 
 
 @pytest.mark.slow

@@ -5,11 +5,18 @@ import pytest
 import scipy.stats
 import torch
 
-from neurodecode.contrastive.mixing import mixco
+from neurodecode.contrastive.mixing import blend, draw_mixture
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def mixco(x, generator, **how):
+    """Mixed trials, and how they were mixed."""
+    partner, lam = draw_mixture(len(x), generator, **how)
+    partner, lam = torch.from_numpy(partner), torch.from_numpy(lam)
+    return blend(x, x[partner], lam), partner, lam
 
 
 def test_mixture_is_the_weighted_sum_it_reports():

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from neurodecode.cli import conf_folder
 from neurodecode.core import fingerprint
 from neurodecode.core.checks import dataclass_from
-from neurodecode.core.errors import SealedError
+from neurodecode.core.errors import ConfigError, SealedError
 from neurodecode.core.views import Folder, View
 from neurodecode.models.answers import network_answers, ridge_answers
 from neurodecode.stages import controls, predict, train
@@ -360,6 +360,34 @@ def test_the_device_asked_for_is_the_one_used(study, trained, tmp_path, artifact
         run_train(study, tmp_path, artifact, config(device="toaster"), "elsewhere")
     with pytest.raises(RuntimeError, match="toaster"):
         run_predict(study, trained, tmp_path, artifact, name="elsewhere too", device="toaster")
+
+
+@pytest.mark.slow
+def test_training_on_two_devices_is_that_on_one_up_to_rounding(study, tmp_path, artifact):
+    """Two processes on the CPU, 60 trials in batches of 7 of each subject, mixed at first."""
+    model = MODEL | {"input_dropout": 0.0, "dropout": 0.0}
+    loss = {"_target_": "neurodecode.contrastive.losses.MindEyeLoss", "tau": 0.1}
+    changes = {"model": model, "loss": loss | {"soft_start": 0.1, "soft_end": 0.2}, "batch": 7}
+    made = [
+        run_train(study, tmp_path, artifact, config(**changes, devices=n), f"on {n}")
+        for n in (1, 2)
+    ]
+    one, two = (load_file(a.folder / "weights.safetensors") for a in made)
+    assert one.keys() == two.keys()
+    for name in (n for n in one if n.startswith("decoder/")):
+        np.testing.assert_allclose(two[name], one[name], atol=2e-3 * np.abs(one[name]).max())
+    told = [pd.read_csv(a.folder / "history.tsv", sep="\t") for a in made]
+    first = [h[(h["phase"] == "decoder") & (h["split"] == "train")] for h in told]
+    np.testing.assert_allclose(first[1]["value"], first[0]["value"], rtol=1e-4)
+    assert made[0].files["ridge.safetensors"] == made[1].files["ridge.safetensors"]
+
+
+def test_more_gpus_than_there_are_are_refused_before_anything_is_trained(
+    study, tmp_path, artifact, monkeypatch
+):
+    monkeypatch.setattr(train, "baselines", lambda *a: pytest.fail("ridge was fitted"))
+    with pytest.raises(ConfigError, match="train.devices: 99 GPUs asked for, . can be seen"):
+        run_train(study, tmp_path, artifact, config(device="cuda", devices=99))
 
 
 def test_rows_sampled_one_by_one_are_the_same(study, trained, tmp_path, artifact):
