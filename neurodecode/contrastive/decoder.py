@@ -5,6 +5,7 @@ picture occurs twice in it: the same picture seen by two subjects, or twice by o
 negative of itself, so a trial whose picture is already there waits for a later batch.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,41 +15,81 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodecode.contrastive.mixing import mixco
+from neurodecode.core.lazy import IN_MEMORY, Lazy, slices
 from neurodecode.core.seeds import child_rng, child_seed
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Trials of one subject: responses (n_trials, n_channels), and each one's stimulus row."""
+    """Trials of one subject: responses (n_trials, n_channels[, n_times]), and their stimuli.
 
-    responses: Tensor
+    Parameters
+    ----------
+    responses : Tensor or Lazy
+        A tensor is on the training device whole; `Lazy` rows are read when asked for.
+    stimulus : ndarray of int, shape (n_trials,)
+        Row of the targets that each trial is of.
+    device : str
+        Where `Lazy` rows are brought.
+    """
+
+    responses: Tensor | Lazy
     stimulus: np.ndarray
+    device: str = "cpu"
+
+    def __len__(self):
+        return len(self.stimulus)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one trial: (n_channels[, n_times])."""
+        return tuple(self.responses.shape[1:])
+
+    def read(self, chosen: np.ndarray) -> Tensor:
+        """Some trials on the training device, in the order of `chosen` (ndarray of int)."""
+        return _read(self.responses, chosen, self.device)
+
+    def blocks(self) -> list[np.ndarray]:
+        """All trials in order, cut into what is decoded at once: one block where that is little."""
+        if 4 * len(self) * math.prod(self.shape) <= IN_MEMORY:
+            return [np.arange(len(self))]
+        return [np.arange(part.start, part.stop) for part in slices(self.responses)]
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the decoder should say of each stimulus.
+    """What the decoder should say of each stimulus: tensors on the training device, or `Lazy` rows.
 
     pooled (n_stimuli, dim) unit rows; tokens (n_stimuli, n_tokens, token_dim) standardised; blurry
     (n_stimuli, height, width, 3) in [0, 1]; code (n_stimuli, n_code), which `read` finds in tokens.
-    Studies without pictures have pooled embeddings alone.
+    Studies without pictures have pooled embeddings alone. `Lazy` rows are brought to `device`.
     """
 
-    pooled: Tensor
-    tokens: Tensor | None = None
-    blurry: Tensor | None = None
-    code: Tensor | None = None
+    pooled: Tensor | Lazy
+    tokens: Tensor | Lazy | None = None
+    blurry: Tensor | Lazy | None = None
+    code: Tensor | Lazy | None = None
     read: Callable[[Tensor], Tensor] | None = None
+    device: str = "cpu"
 
-    def regressed(self) -> dict[str, tuple[Tensor, Callable]]:
-        """The targets that are regressed, and by what measure."""
-        tables = {"tokens": self.tokens, "blurry": self.blurry, "code": self.code}
+    def take(self, name: str, stimuli: np.ndarray) -> Tensor:
+        """The target `name` of some stimuli (ndarray of int), on the training device."""
+        return _read(getattr(self, name), stimuli, self.device)
+
+    def regressed(self) -> dict[str, Callable]:
+        """The names of the targets that are regressed, and by what measure."""
         measures = {"tokens": F.mse_loss, "blurry": F.l1_loss, "code": F.mse_loss}
-        return {name: (t, measures[name]) for name, t in tables.items() if t is not None}
+        return {n: measure for n, measure in measures.items() if getattr(self, n) is not None}
 
     def complete(self, output: dict) -> dict:
         """Add to a network's output the code of its tokens."""
         return output | ({} if self.code is None else {"code": self.read(output["tokens"])})
+
+
+def _read(table, chosen, device):
+    if isinstance(table, Tensor):
+        return table[torch.from_numpy(chosen)]
+    return torch.as_tensor(table[chosen], device=device)
 
 
 @dataclass(frozen=True)
@@ -131,16 +172,11 @@ def decoder_loss(
     def loss(model: nn.Module, batch: Batch, epoch: int) -> dict[str, Tensor]:
         output, mixture = _forward(model, rows, batch, contrastive.mixes(epoch, n_epochs))
         output = targets.complete(output)
-        seen = torch.from_numpy(
-            np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
-        )
-        parts = {
-            "contrastive": contrastive(
-                output["pooled"], targets.pooled[seen], epoch, n_epochs, *mixture
-            )
-        }
-        for name, (table, measure) in targets.regressed().items():
-            parts[name] = measure(output[name], _mixed(table[seen], *mixture))
+        seen = np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
+        pooled = targets.take("pooled", seen)
+        parts = {"contrastive": contrastive(output["pooled"], pooled, epoch, n_epochs, *mixture)}
+        for name, measure in targets.regressed().items():
+            parts[name] = measure(output[name], _mixed(targets.take(name, seen), *mixture))
         total = sum(weights.get(name, 1.0) * part for name, part in parts.items())
         return {"total": total} | parts
 
@@ -152,7 +188,7 @@ def _forward(model, rows, batch, mixes):
     generator = torch.Generator().manual_seed(batch.seed)
     outputs, partners, lams, offset = [], [], [], 0
     for subject, chosen in batch.rows.items():
-        x = rows[subject].responses[torch.from_numpy(chosen)]
+        x = rows[subject].read(chosen)
         if mixes:
             x, partner, lam = mixco(x, generator)
             partners.append(partner + offset)
@@ -188,16 +224,20 @@ def validation_scores(
     """
     per_subject = []
     for subject, seen in rows.items():
-        output = targets.complete(model(seen.responses, subject)._asdict())
         candidates, own = np.unique(seen.stimulus, return_inverse=True)
-        pictures = targets.pooled[torch.from_numpy(candidates)]
-        cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
-        rank = own_rank(cosine.cpu().numpy(), own)
+        pictures = targets.take("pooled", candidates)
+        ranks, errors = [], {name: 0.0 for name in targets.regressed()}
+        for block in seen.blocks():
+            output = targets.complete(model(seen.read(block), subject)._asdict())
+            cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
+            ranks.append(own_rank(cosine.cpu().numpy(), own[block]))
+            for name, measure in targets.regressed().items():
+                wanted = targets.take(name, seen.stimulus[block])
+                share = len(block) / len(seen)
+                errors[name] += share * measure(output[name].float(), wanted).item()
+        rank = np.concatenate(ranks)
         scores = {"score": (1 / rank).mean(), "top1": np.clip(2 - rank, 0, 1).mean()}
-        for name, (table, measure) in targets.regressed().items():
-            wanted = table[torch.from_numpy(seen.stimulus)]
-            scores[name] = measure(output[name].float(), wanted).item()
-        per_subject.append(scores)
+        per_subject.append(scores | errors)
     return {name: float(np.mean([s[name] for s in per_subject])) for name in per_subject[0]}
 
 

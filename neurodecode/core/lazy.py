@@ -98,6 +98,16 @@ class Lazy:
         return block
 
 
+def each_row(step, rows):
+    """Apply what treats each row by itself: now to an array, when they are read to `Lazy` rows."""
+    return rows.then(step) if isinstance(rows, Lazy) else step(rows)
+
+
+def taken(rows, index):
+    """Some rows: an array of those of an array, unread ones of `Lazy` rows."""
+    return rows.take(index) if isinstance(rows, Lazy) else rows[index]
+
+
 def row_bytes(rows):
     """Bytes of one row as float32."""
     return 4 * math.prod(rows.shape[1:])

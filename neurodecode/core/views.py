@@ -217,7 +217,7 @@ class Folder:
         return array
 
     def work_array(self, name, shape, dtype=float):
-        """Return a memory map of a new ``.npy`` file in `work`, columns first; space is reserved."""
+        """Return a memory map of a new ``.npy`` file in `work`, columns first in memory."""
         path = self.work / f"{name}.npy"
         array = np.lib.format.open_memmap(path, "w+", dtype, shape, fortran_order=True)
         _reserve(path)

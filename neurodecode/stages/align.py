@@ -23,7 +23,7 @@ from neurodecode.align.shared import mean_correlation, shared_responses
 from neurodecode.align.times import Reading, reading
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
-from neurodecode.core.lazy import IN_MEMORY, Lazy
+from neurodecode.core.lazy import IN_MEMORY, each_row
 from neurodecode.core.ranges import Correlation, Positive
 from neurodecode.core.stage import stage
 from neurodecode.signal.reliability import repeat_correlation
@@ -129,11 +129,6 @@ def large_responses(inputs):
 def read_responses(inputs, subject, rows, lazily):
     """Some split rows of a subject, (responses, trials): an array, or `Lazy` rows."""
     return (inputs.rows if lazily else inputs.responses)(subject, rows=rows)
-
-
-def each_row(step, responses):
-    """Apply what treats each row by itself: now to an array, when they are read to `Lazy` rows."""
-    return responses.then(step) if isinstance(responses, Lazy) else step(responses)
 
 
 def chosen_channels(responses, kept):

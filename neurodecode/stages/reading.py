@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 
 from neurodecode.align.apply import transform
-from neurodecode.core.lazy import IN_MEMORY, Lazy
-from neurodecode.stages.align import load_fitted, read_responses
+from neurodecode.core.lazy import IN_MEMORY, Lazy, each_row, moments, row_bytes, slices, taken
+from neurodecode.stages.align import large_responses, load_fitted, read_responses
 
 TARGETS = ("pooled", "tokens", "blurry")
+DEVICE_SHARE = 0.25  # of a GPU's memory that responses may fill, and targets may fill
 
 
 def aligned(inputs, subject, rows, whole=False):
@@ -31,7 +32,7 @@ def aligned_rows(inputs, subject, rows):
     """
     responses, trials = read_responses(inputs, subject, rows, large(inputs))
     step = partial(transform, subject=subject, fitted=load_fitted(inputs))
-    return (responses.then(step) if isinstance(responses, Lazy) else step(responses)), trials
+    return each_row(step, responses), trials
 
 
 def large(inputs):
@@ -40,3 +41,84 @@ def large(inputs):
     # tokens are kept as float16 and used as float32
     targets = sum(inputs.size("embed", n) * (2 if n == "tokens.npy" else 1) for n in names)
     return targets > IN_MEMORY or large_responses(inputs)
+
+
+def stimulus_tables(inputs):
+    """Read what the stimuli are embedded as: their ids (an index), and float32 arrays by name."""
+    ids, tables = stimulus_rows(inputs)
+    return ids, {name: table[:] for name, table in tables.items()}
+
+
+def stimulus_rows(inputs):
+    """As `stimulus_tables`, of `Lazy` rows."""
+    import pandas as pd
+
+    ids = pd.Index(inputs.table("embed", "stimuli.tsv")["stimulus_id"])
+    names = [n for n in TARGETS if f"{n}.npy" in inputs.files("embed")]
+    if "pooled" not in names:
+        raise ValueError("embed made no pooled.npy: train decodes the pictures of a study")
+    return ids, {n: inputs.lazy("embed", f"{n}.npy").then(as_float32) for n in names}
+
+
+def as_float32(rows):
+    """Rows as float32."""
+    return rows.astype(np.float32, copy=False)
+
+
+def mean_row(rows):
+    """Mean over rows."""
+    if isinstance(rows, Lazy):
+        return moments(rows)[0].astype(np.float32)
+    return rows.mean(axis=0)
+
+
+def training_statistics(tables, seen):
+    """Mean of every table over the training stimuli, and the spread of each token feature."""
+    training = {name: taken(table, seen) for name, table in tables.items()}
+    statistics = {f"targets/{name}_mean": mean_row(rows) for name, rows in training.items()}
+    if "tokens" in tables:
+        rows = training["tokens"]
+        spread = np.sqrt(moments(rows)[1]) if isinstance(rows, Lazy) else rows.std(axis=0)
+        # A feature that never varies says nothing: it is divided by 1 and stays 0.
+        statistics["targets/tokens_std"] = np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
+    return statistics
+
+
+def standardise(tokens, mean, std):
+    """Tokens with mean 0 and variance 1 over the training stimuli, per feature."""
+    return (tokens - mean) / std
+
+
+def answered(answers, responses, subject, name):
+    """What a decoder answers about trials, in blocks of `Lazy` rows; None if it has no `name`."""
+    if not isinstance(responses, Lazy):
+        return answers(responses, subject).get(name)
+    said = [answers(responses[part], subject).get(name) for part in slices(responses)]
+    return None if said[0] is None else np.concatenate(said)
+
+
+def brought(tables, device):
+    """Arrays by name as tensors on a device; `Lazy` rows too, on a GPU that has ample room."""
+    import torch
+
+    room, out = _room(device), {}
+    for name, rows in tables.items():
+        if not isinstance(rows, Lazy):
+            out[name] = torch.as_tensor(rows, device=device)
+        elif len(rows) * row_bytes(rows) > room:
+            out[name] = rows
+        else:
+            room -= len(rows) * row_bytes(rows)
+            out[name] = torch.empty(rows.shape, dtype=torch.float32, device=device)
+            for part in slices(rows):
+                out[name][part] = torch.as_tensor(rows[part], device=device)
+    return out
+
+
+def _room(device):
+    """Bytes of a GPU that data may fill; 0 on the CPU, where memory is what is to be spared."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return 0
+    return torch.cuda.get_device_properties(device).total_memory * DEVICE_SHARE

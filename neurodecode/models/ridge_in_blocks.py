@@ -1,0 +1,257 @@
+"""Ridge regression of more trials than memory holds: the same problem as `ridge`, from sums.
+
+Trials are read once, in blocks, and leave products behind: with at least as many trials as channels
+
+    G = X'X, B = X'Y of each fold              W = (G - G_fold + alpha I)^-1 (B - B_fold)
+
+and with fewer the products of trials, K = X X', where W = X' (K + alpha I)^-1 Y. Systems are solved
+by Cholesky: an eigendecomposition serves all penalties at once, but took longer than eleven
+factorisations and three times the memory. Blocks are multiplied in float32 and summed in float64;
+from there on all is float64, since the squares of singular values span more than float32 holds.
+
+The largest array is a square of the smaller side. One is held; those of the folds lie in `scratch`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from neurodecode.core.lazy import BLOCK, moments, slices
+from neurodecode.models.ridge import FRACTIONS, whole_folds
+
+COLUMNS = 256  # of targets that are solved for together
+SUMMED = 4096  # trials whose products are summed in float32: the error of a sum grows with them
+
+Scratch = Callable[[str, tuple[int, ...]], np.ndarray]
+
+
+def fit_ridge_in_blocks(
+    x, y, groups, scratch: Scratch, fractions=FRACTIONS, n_folds=5, alpha_per_target=True
+):
+    """Fit as `fit_ridge` does, to the same penalties and to weights equal to 1e-4 of the largest.
+
+    Parameters
+    ----------
+    x : Lazy or ndarray, shape (n_trials, n_channels)
+        Training rows only.
+    y : Lazy or ndarray, shape (n_trials, n_targets)
+    groups : array of str or int, shape (n_trials,)
+    scratch : callable (name, shape) -> ndarray
+        Makes float64 arrays, columns first in memory, e.g. memory maps; asked again for a name it
+        may give the same space. With p = min(n_trials, n_channels) and k folds there are k + 1 of
+        p x p (k + 1 of n_channels x n_targets beside them), or one.
+
+    Returns
+    -------
+    fit : dict of ndarray
+        As of `fit_ridge`.
+
+    Raises
+    ------
+    ValueError
+        If trials do not match or there are fewer than two groups.
+    """
+    if not len(x) == len(y) == len(groups):
+        raise ValueError(f"{len(x)} trials, {len(y)} targets and {len(groups)} groups do not match")
+    folds = whole_folds(groups, n_folds)
+    mean, variance = moments(x)
+    y_mean, _ = moments(y)
+    products = _OfTrials if len(x) < x.shape[1] else _OfChannels
+    products = products(x, y, mean, y_mean, [held_out for _, held_out in folds], scratch)
+    alphas = np.asarray(fractions, float) * variance.sum()  # the mean squared length of a trial
+    losses = np.zeros((len(folds), len(alphas), y.shape[1]))
+    for fold in range(len(folds)):
+        for which, alpha in enumerate(alphas):
+            losses[fold, which] = products.loss(fold, alpha)
+    chosen = chosen_penalties(losses.mean(axis=0), alphas, alpha_per_target)
+    weights = products.weights(chosen).astype(np.float32)
+    return {
+        "weights": weights,
+        "intercepts": (y_mean - mean @ weights).astype(np.float32),
+        "alphas": chosen,
+    }
+
+
+def chosen_penalties(losses, alphas, alpha_per_target):
+    """The penalty of least loss for each target; of equals, as in himalaya, the largest.
+
+    Parameters
+    ----------
+    losses : ndarray, shape (n_alphas, n_targets)
+        Mean squared errors on held-out folds, averaged over folds.
+    """
+    scores = 1e-10 * np.log(alphas)[:, None] - losses
+    if not alpha_per_target:
+        scores = scores.mean(axis=1, keepdims=True)
+    return np.broadcast_to(alphas[scores.argmax(axis=0)], losses.shape[1:]).copy()
+
+
+class _OfChannels:
+    """Products of channels: one p x p array, and one p x n_targets, of each fold."""
+
+    def __init__(self, x, y, mean, y_mean, held_out, scratch):
+        p, n_targets = x.shape[1], y.shape[1]
+        square = lambda name: scratch(name, (p, p))
+        cross = lambda name: scratch(name, (p, n_targets))
+        self.counts = [len(rows) for rows in held_out]
+        self.grams = [square(f"gram_{k}") for k in range(len(held_out))]
+        self.crosses = [cross(f"cross_{k}") for k in range(len(held_out))]
+        self.sums = np.zeros((len(held_out), p))
+        self.y_sums, self.y_squares = np.zeros((2, len(held_out), n_targets))
+        for k, rows in enumerate(held_out):
+            self._sum(k, x, y, mean.astype(np.float32), y_mean.astype(np.float32), rows)
+        self.gram, self.cross = square("gram"), cross("cross")
+        for part in _columns(p, p):
+            self.gram[:, part] = sum(gram[:, part] for gram in self.grams)
+        for part in _columns(n_targets, p):
+            self.cross[:, part] = sum(one[:, part] for one in self.crosses)
+        self.system = np.empty((p, p), order="F")
+
+    def _sum(self, k, x, y, mean, y_mean, rows):
+        """Sum the products of one fold; in float32 over a few blocks, then in float64."""
+        from scipy.linalg.blas import ssyrk
+
+        gram, cross = self.grams[k], self.crosses[k]
+        gram[:], cross[:] = 0, 0
+        some, n_some = np.zeros(gram.shape, np.float32, order="F"), 0
+        for part in slices(x, len(rows)):
+            a = np.asarray(x[rows[part]] - mean, np.float32)
+            b = np.asarray(y[rows[part]] - y_mean, np.float32)
+            some = ssyrk(1.0, a.T, beta=1.0, c=some, lower=1, overwrite_c=1)
+            n_some += len(a)
+            if n_some >= SUMMED or part.stop == len(rows):
+                _add(gram, some)
+                some[:], n_some = 0, 0
+            for targets in _columns(y.shape[1], x.shape[1]):
+                cross[:, targets] += a.T @ b[:, targets]
+            self.sums[k] += a.sum(axis=0, dtype=float)
+            self.y_sums[k] += b.sum(axis=0, dtype=float)
+            self.y_squares[k] += np.square(b, dtype=float).sum(axis=0)
+
+    def loss(self, fold, alpha):
+        """Mean squared error of each target on one fold, of ridge fitted to the others."""
+        from scipy.linalg.blas import dsymm
+
+        n, n_train = self.counts[fold], sum(self.counts) - self.counts[fold]
+        x, y = self.sums[fold], self.y_sums[fold]
+        mean = (self.sums.sum(axis=0) - x) / n_train
+        y_mean = (self.y_sums.sum(axis=0) - y) / n_train
+        solve = self._factor(alpha, n_train, mean, self.grams[fold])
+        # of the held-out trials, centred by the means of the others, by what they sum to
+        errors = self.y_squares[fold] - 2 * y_mean * y + n * y_mean**2
+        for part in _columns(len(errors), len(x)):
+            cross = np.asfortranarray(self.cross[:, part] - self.crosses[fold][:, part])
+            cross -= n_train * np.outer(mean, y_mean[part])
+            w = solve(cross)
+            length = np.einsum("pt,pt->t", w, dsymm(1.0, self.grams[fold], w, lower=1))
+            length += -2 * (x @ w) * (mean @ w) + n * (mean @ w) ** 2
+            along = np.einsum("pt,pt->t", w, self.crosses[fold][:, part])
+            along += -(x @ w) * y_mean[part] - (mean @ w) * (y[part] - n * y_mean[part])
+            errors[part] += length - 2 * along
+        return errors / n
+
+    def weights(self, chosen):
+        """Weights (p, n_targets) of all trials, by the penalty chosen for each target."""
+        n, weights = sum(self.counts), np.empty(self.cross.shape, np.float32)
+        mean, y_mean = self.sums.sum(axis=0) / n, self.y_sums.sum(axis=0) / n
+        for alpha in np.unique(chosen):
+            solve = self._factor(alpha, n, mean)
+            targets = np.flatnonzero(chosen == alpha)
+            for part in _columns(len(targets), len(mean)):
+                cross = np.asfortranarray(self.cross[:, targets[part]])
+                cross -= n * np.outer(mean, y_mean[targets[part]])
+                weights[:, targets[part]] = solve(cross)
+        return weights
+
+    def _factor(self, alpha, n, mean, without=None):
+        """Factor the centred products of all trials, or those without a fold's, plus alpha."""
+        from scipy.linalg.blas import dsyr
+
+        for part in _columns(len(mean), len(mean)):
+            self.system[:, part] = self.gram[:, part]
+            if without is not None:
+                self.system[:, part] -= without[:, part]
+        system = dsyr(-n, mean, a=self.system, lower=1, overwrite_a=1)
+        return _factored(system, alpha)
+
+
+class _OfTrials:
+    """Products of trials, (n_trials, n_trials): for fewer trials than channels."""
+
+    def __init__(self, x, y, mean, y_mean, held_out, scratch):
+        self.x, self.mean, self.y_mean = x, mean.astype(np.float32), y_mean
+        self.y = np.asarray(y[:] - y_mean, np.float64)
+        self.held_out, everything = held_out, np.arange(len(x))
+        self.train = [np.setdiff1d(everything, rows) for rows in held_out]
+        self.kernel = scratch("kernel", (len(x), len(x)))
+        # few large blocks, each multiplied with the small ones before it
+        for many in slices(x, n_bytes=8 * BLOCK):
+            a = np.asarray(x[many] - self.mean, np.float32)
+            for few in slices(x, many.stop):
+                product = a @ np.asarray(x[few] - self.mean, np.float32).T
+                self.kernel[many, few] = product
+                self.kernel[few, many] = product.T
+        largest = max(map(len, self.train))
+        self.space = np.empty(max(largest, len(x)) ** 2)
+
+    def loss(self, fold, alpha):
+        """Mean squared error of each target on one fold, of ridge fitted to the others."""
+        train, test = self.train[fold], self.held_out[fold]
+        solve, row_means, whole_mean = self._factor(alpha, train)
+        y_mean = self.y[train].mean(axis=0)
+        across = self.kernel[np.ix_(test, train)]
+        across -= across.mean(axis=1, keepdims=True)
+        across -= row_means - whole_mean
+        dual = solve(np.asfortranarray(self.y[train] - y_mean))
+        return np.square(self.y[test] - y_mean - across @ dual).mean(axis=0)
+
+    def weights(self, chosen):
+        """Weights (n_channels, n_targets) of all trials, by the penalty chosen for each target."""
+        everything, dual = np.arange(len(self.y)), np.empty(self.y.shape)
+        centred = self.y - self.y.mean(axis=0)
+        for alpha in np.unique(chosen):
+            solve, *_ = self._factor(alpha, everything)
+            targets = chosen == alpha
+            dual[:, targets] = solve(np.asfortranarray(centred[:, targets]))
+        dual, weights = dual.astype(np.float32), np.zeros((self.x.shape[1], len(chosen)))
+        for part in slices(self.x):
+            weights += (self.x[part] - self.mean).T @ dual[part]
+        return weights
+
+    def _factor(self, alpha, rows):
+        """Factor the kernel of some trials, centred, plus alpha; and what it was centred by."""
+        n = len(rows)
+        system = self.space[: n * n].reshape(n, n, order="F")
+        for part in _columns(n, n):
+            system[:, part] = self.kernel[:, rows[part]][rows]
+        row_means = system.mean(axis=0)
+        whole_mean = row_means.mean()
+        system -= row_means
+        system -= row_means[:, None] - whole_mean
+        return _factored(system, alpha), row_means, whole_mean
+
+
+def _factored(system, alpha):
+    """Factor a symmetric system, in place, once alpha is added; return what solves it."""
+    from scipy.linalg.lapack import dpotrf, dpotrs
+
+    np.fill_diagonal(system, system.diagonal() + alpha)
+    factor, failed = dpotrf(system, lower=1, overwrite_a=1, clean=0)
+    if failed:
+        raise ValueError(
+            f"ridge with the penalty {alpha:g} has no solution: the responses hold values that are "
+            "not finite, or far larger than the others"
+        )
+    return lambda b: dpotrs(factor, b, lower=1, overwrite_b=1)[0]
+
+
+def _add(total, part):
+    """Add float32 to float64 in blocks of columns, without a copy of the whole."""
+    for columns in _columns(total.shape[1], len(total)):
+        total[:, columns] += part[:, columns]
+
+
+def _columns(n, n_rows):
+    """Cut n columns of so many rows into slices of about a block."""
+    step = max(1, min(COLUMNS, BLOCK // (4 * n_rows))) if n_rows else n
+    return [slice(first, min(first + step, n)) for first in range(0, n, step)]
