@@ -5,9 +5,9 @@ Trials are read once, in blocks, and leave products behind: with at least as man
     G = X'X, B = X'Y of each fold              W = (G - G_fold + alpha I)^-1 (B - B_fold)
 
 and with fewer the products of trials, K = X X', where W = X' (K + alpha I)^-1 Y. Systems are solved
-by Cholesky: an eigendecomposition serves all penalties at once, but took longer than eleven
-factorisations and three times the memory. Blocks are multiplied in float32 and summed in float64;
-from there on all is float64, since the squares of singular values span more than float32 holds.
+by Cholesky: an eigendecomposition serves all penalties at once, but takes longer than eleven
+factorisations and three times the memory. All is float64: the squares of singular values span more
+than float32 holds, and sums of float32 products over many trials were no longer positive definite.
 
 The largest array is a square of the smaller side. One is held; those of the folds lie in `scratch`.
 """
@@ -20,7 +20,6 @@ from neurodecode.core.lazy import BLOCK, moments, slices
 from neurodecode.models.ridge import FRACTIONS, whole_folds
 
 COLUMNS = 256  # of targets that are solved for together
-SUMMED = 4096  # trials whose products are summed in float32: the error of a sum grows with them
 
 Scratch = Callable[[str, tuple[int, ...]], np.ndarray]
 
@@ -98,35 +97,30 @@ class _OfChannels:
         self.crosses = [cross(f"cross_{k}") for k in range(len(held_out))]
         self.sums = np.zeros((len(held_out), p))
         self.y_sums, self.y_squares = np.zeros((2, len(held_out), n_targets))
+        self.system = np.empty((p, p), order="F")
         for k, rows in enumerate(held_out):
-            self._sum(k, x, y, mean.astype(np.float32), y_mean.astype(np.float32), rows)
+            self._sum(k, x, y, mean, y_mean, rows)
         self.gram, self.cross = square("gram"), cross("cross")
         for part in _columns(p, p):
             self.gram[:, part] = sum(gram[:, part] for gram in self.grams)
         for part in _columns(n_targets, p):
             self.cross[:, part] = sum(one[:, part] for one in self.crosses)
-        self.system = np.empty((p, p), order="F")
 
     def _sum(self, k, x, y, mean, y_mean, rows):
-        """Sum the products of one fold; in float32 over a few blocks, then in float64."""
-        from scipy.linalg.blas import ssyrk
+        """Sum the products of one fold's trials."""
+        from scipy.linalg.blas import dsyrk
 
-        gram, cross = self.grams[k], self.crosses[k]
-        gram[:], cross[:] = 0, 0
-        some, n_some = np.zeros(gram.shape, np.float32, order="F"), 0
+        system, cross = self.system, self.crosses[k]
+        system[:], cross[:] = 0, 0
         for part in slices(x, len(rows)):
-            a = np.asarray(x[rows[part]] - mean, np.float32)
-            b = np.asarray(y[rows[part]] - y_mean, np.float32)
-            some = ssyrk(1.0, a.T, beta=1.0, c=some, lower=1, overwrite_c=1)
-            n_some += len(a)
-            if n_some >= SUMMED or part.stop == len(rows):
-                _add(gram, some)
-                some[:], n_some = 0, 0
+            a, b = x[rows[part]] - mean, y[rows[part]] - y_mean
+            system = dsyrk(1.0, a.T, beta=1.0, c=system, lower=1, overwrite_c=1)
             for targets in _columns(y.shape[1], x.shape[1]):
                 cross[:, targets] += a.T @ b[:, targets]
-            self.sums[k] += a.sum(axis=0, dtype=float)
-            self.y_sums[k] += b.sum(axis=0, dtype=float)
-            self.y_squares[k] += np.square(b, dtype=float).sum(axis=0)
+            self.sums[k] += a.sum(axis=0)
+            self.y_sums[k] += b.sum(axis=0)
+            self.y_squares[k] += np.square(b).sum(axis=0)
+        self.grams[k][:] = system
 
     def loss(self, fold, alpha):
         """Mean squared error of each target on one fold, of ridge fitted to the others."""
@@ -179,16 +173,15 @@ class _OfTrials:
     """Products of trials, (n_trials, n_trials): for fewer trials than channels."""
 
     def __init__(self, x, y, mean, y_mean, held_out, scratch):
-        self.x, self.mean, self.y_mean = x, mean.astype(np.float32), y_mean
-        self.y = np.asarray(y[:] - y_mean, np.float64)
+        self.x, self.mean, self.y = x, mean, y[:] - y_mean
         self.held_out, everything = held_out, np.arange(len(x))
         self.train = [np.setdiff1d(everything, rows) for rows in held_out]
         self.kernel = scratch("kernel", (len(x), len(x)))
         # few large blocks, each multiplied with the small ones before it
-        for many in slices(x, n_bytes=8 * BLOCK):
-            a = np.asarray(x[many] - self.mean, np.float32)
+        for many in slices(x, n_bytes=4 * BLOCK):
+            a = x[many] - mean
             for few in slices(x, many.stop):
-                product = a @ np.asarray(x[few] - self.mean, np.float32).T
+                product = a @ (x[few] - mean).T
                 self.kernel[many, few] = product
                 self.kernel[few, many] = product.T
         largest = max(map(len, self.train))
@@ -213,7 +206,7 @@ class _OfTrials:
             solve, *_ = self._factor(alpha, everything)
             targets = chosen == alpha
             dual[:, targets] = solve(np.asfortranarray(centred[:, targets]))
-        dual, weights = dual.astype(np.float32), np.zeros((self.x.shape[1], len(chosen)))
+        weights = np.zeros((self.x.shape[1], len(chosen)))
         for part in slices(self.x):
             weights += (self.x[part] - self.mean).T @ dual[part]
         return weights
@@ -243,12 +236,6 @@ def _factored(system, alpha):
             "not finite, or far larger than the others"
         )
     return lambda b: dpotrs(factor, b, lower=1, overwrite_b=1)[0]
-
-
-def _add(total, part):
-    """Add float32 to float64 in blocks of columns, without a copy of the whole."""
-    for columns in _columns(total.shape[1], len(total)):
-        total[:, columns] += part[:, columns]
 
 
 def _columns(n, n_rows):

@@ -121,8 +121,8 @@ def _pearson_of_rows(rows, first, second):
     for part in slices(rows, len(first)):
         a = rows[first[part]] - origin[0]
         b = rows[second[part]] - origin[1]
-        products = (a, b, a * a, b * b, a * b)
-        sums += [product.sum(axis=0) for product in products]
+        products = [np.einsum("tc,tc->c", *pair) for pair in ((a, a), (b, b), (a, b))]
+        sums += [a.sum(axis=0), b.sum(axis=0), *products]
     a, b, aa, bb, ab = sums / len(first)
     scale = np.sqrt(np.maximum((aa - a * a) * (bb - b * b), 0)) * len(first)
     cross = (ab - a * b) * len(first)

@@ -37,6 +37,10 @@ from neurodecode.stages.reading import (
 from neurodecode.weights import named_folders
 
 
+# himalaya holds the hat matrix of each penalty, 7 bytes times the square of the trials.
+MANY_TRIALS = 10_000
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """What is trained, and how; conf/stage/train.yaml explains each."""
@@ -197,10 +201,11 @@ def code_of(prior, tokens):
 
 def baselines(stimuli, tables, n_components, out, train):
     """Fit ridge to every table for every subject: yields (subject, fit) in order."""
-    in_blocks = any(isinstance(table, Lazy) for table in tables.values())
+    lazy = any(isinstance(table, Lazy) for table in tables.values())
     for subject, (responses, trials) in train.items():
         runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
         shown = stimuli.get_indexer(trials["stimulus_id"])
+        in_blocks = lazy or len(trials) > MANY_TRIALS
         fit = partial(fit_in_blocks, out=out) if in_blocks else fit_at_once
         yield subject, fit(responses, tables, shown, runs, n_components)
 
