@@ -36,7 +36,6 @@ from neurodecode.stages.reading import (
 )
 from neurodecode.weights import named_folders
 
-
 # himalaya holds the hat matrix of each penalty, 7 bytes times the square of the trials.
 MANY_TRIALS = 10_000
 

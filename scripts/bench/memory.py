@@ -2,8 +2,8 @@
 
     python scripts/bench/memory.py --trials 12500 50000 200000 --channels 15000
 
-One simulated subject of each size goes through the stages `align` and `train` (one epoch), each size
-in a process of its own. Its responses are a sparse file: all zeros but for a few trials, which let
+One simulated subject of each size goes through the stages `align` and `train` (one epoch), each
+size in a process of its own. Its responses are a sparse file: all zeros but for a few trials, which let
 every channel vary and repeat; the work is that of a full file, the disk holds next to nothing of
 it. Printed for each phase: seconds, and the peaks of anonymous memory (RssAnon: what the process
 itself holds) and of mapped files (RssFile: pages that the system takes back when it needs them),
