@@ -3,9 +3,9 @@
     python scripts/bench/memory.py --trials 12500 50000 200000 --channels 15000
 
 One simulated subject of each size goes through the stages `align` and `train` (one epoch), each
-size in a process of its own. Its responses are a sparse file: all zeros but for a few trials, which let
-every channel vary and repeat; the work is that of a full file, the disk holds next to nothing of
-it. Printed for each phase: seconds, and the peaks of anonymous memory (RssAnon: what the process
+size in a process of its own. Its responses are a sparse file: all zeros but for a few trials, which
+let every channel vary and repeat; the work is that of a full file, the disk holds next to nothing
+of it. Printed for each phase: seconds, and the peaks of anonymous memory (RssAnon: what the process
 itself holds) and of mapped files (RssFile: pages that the system takes back when it needs them),
 children included. At last, for each size: the peak of RssAnon beyond the model, its optimiser and
 its averaged copy, which must stay below --limit; the exit code says whether it did.
