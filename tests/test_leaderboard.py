@@ -9,7 +9,8 @@ import pytest
 
 from neurodecode import cli
 from neurodecode.core.errors import UserError
-from neurodecode.core.store import MANIFEST, describe, write_json
+from neurodecode.core.sealed import write_json, write_sealed
+from neurodecode.core.store import MANIFEST, describe
 from neurodecode.core.views import View
 from neurodecode.report.score_card import score_card
 from neurodecode.rigour.alike import grouped, ranks, unlike
@@ -54,7 +55,7 @@ def made(card, tmp_path):
             columns = {"subject": "sub-01", "row_id": STIMULI, "stimulus_id": STIMULI}
             table = pd.DataFrame(columns | {"condition": "model", "metric": METRIC})
             table.assign(value=per_stimulus).to_parquet(scores / "per_trial.parquet")
-            write_json(scores / MANIFEST, {"files": describe(scores)})
+            write_sealed(scores / MANIFEST, {"files": describe(scores)})
             done = [{"stage": "evaluate", "each": None, "folder": str(scores)}]
             write_json(folder / "run.json", {"status": "done", "done": done})
         return folder

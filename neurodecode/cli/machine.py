@@ -63,7 +63,7 @@ def guarded(action, folder="."):
         Where it writes, for the message of a full disk.
     """
     from neurodecode.core import composing, resources
-    from neurodecode.core.errors import UserError
+    from neurodecode.core.errors import DamagedArtifact, UserError
 
     debug = os.environ.get("NEURODECODE_DEBUG")
     try:
@@ -75,7 +75,7 @@ def guarded(action, folder="."):
         if debug:
             raise
         error = composing.explained(error) or resources.explained(error, folder) or error
-        foreseen = isinstance(error, UserError | ValueError | OSError)
+        foreseen = isinstance(error, UserError | DamagedArtifact | ValueError | OSError)
         name = "error" if foreseen else f"unforeseen {type(error).__name__}"
         print(f"{name}: {error}", file=sys.stderr)
         print("(NEURODECODE_DEBUG=1 shows where it came from)", file=sys.stderr)

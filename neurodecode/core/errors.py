@@ -25,6 +25,9 @@ class DamagedArtifact(Exception):
     """
 
     def __init__(self, artifact, name):
-        super().__init__(f"{artifact.folder / name} is damaged: its bytes are not those written")
+        super().__init__(
+            f"{artifact.folder / name} is damaged (its bytes are not those written): running "
+            "the experiment again computes it anew"
+        )
         self.artifact = artifact
         self.name = name

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from neurodecode.core.errors import UserError
 from neurodecode.core.stage import load_stage
-from neurodecode.core.store import MANIFEST, Artifact
+from neurodecode.core.state import STATE
+from neurodecode.core.store import read_artifact
 from neurodecode.core.views import Folder, View
-
-STATE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -134,14 +133,13 @@ def _artifact(folder, stage, place, store):
     place = Path(place)
     if store is not None:
         place = Path(store).expanduser().joinpath(*place.parts[-3:])
-    try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    artifact = read_artifact(place)
+    if artifact is None:
         raise UserError(
-            f"{folder}: its {stage} is no longer at {place}: say where the store was moved "
-            "(store=DIR), or run the experiment again"
-        ) from None
-    return Artifact(place, manifest)
+            f"{folder}: its {stage} is no longer at {place}, or damaged: say where the store was "
+            "moved (store=DIR), or run the experiment again"
+        )
+    return artifact
 
 
 def _not_done(folder, state, needs):

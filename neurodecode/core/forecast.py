@@ -99,9 +99,9 @@ def _look(pipeline, stage, each, lines):
         pipeline.raw.one(path)  # so that the digests are remembered, and not written down
     place, _ = pipeline.place(stage, each)
     folder = pipeline.store.folder(*place)
-    found = pipeline.store.look(*place)
+    found = pipeline.store.find(*place)
     if found is None:
-        partly = folder.with_suffix(".work").is_dir()
+        partly = bool(pipeline.store.works(folder))
         return Line(stage.name, each, "to compute", str(folder), partly=partly)
     if each is None:
         pipeline.artifacts[stage.name] = found

@@ -1,6 +1,7 @@
 """One process computes an artifact, the others wait: leases as files, without a database."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -67,15 +68,39 @@ def _acquire(path, is_done, ttl_s, poll_s, on_wait):
             on_wait = None
         if holder != seen:
             seen, since = holder, time.monotonic()
-        if _is_dead(holder) or time.monotonic() - since > ttl_s:
+        if is_dead(holder) or time.monotonic() - since > ttl_s:
             _steal(path, holder)
         else:
             time.sleep(poll_s)
 
 
-def _me():
+def me():
+    """Return who this process is, for others: ``host``, ``pid`` and ``started``.
+
+    A host is a kernel since its last start, and the table of processes that a container sees.
+    """
     pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "started": _started(pid)}
+    return {"host": _host(), "pid": pid, "started": _started(pid)}
+
+
+def holds(path):
+    """Say whether this process holds the lease, or has lost it to one that took it for dead."""
+    return _is_mine(_read(Path(path)))
+
+
+def is_dead(holder):
+    """Say whether a process on this host, as of :func:`me`, is gone; of others nobody knows."""
+    return holder["host"] == _host() and _started(holder["pid"]) != holder["started"]
+
+
+@functools.cache
+def _host():
+    name = socket.gethostname()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        return f"{name}/{boot}/{os.readlink('/proc/self/ns/pid')[5:-1]}"
+    except OSError:
+        return name
 
 
 def _started(pid):
@@ -94,11 +119,6 @@ def _started(pid):
     return ""
 
 
-def _is_dead(holder):
-    same_host = holder["host"] == socket.gethostname()
-    return same_host and _started(holder["pid"]) != holder["started"]
-
-
 def _write(path, content):
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
     temporary.write_text(json.dumps(content))
@@ -106,7 +126,7 @@ def _write(path, content):
 
 
 def _create(path):
-    temporary = _write(path, _me() | {"count": 0})
+    temporary = _write(path, me() | {"count": 0})
     try:
         os.link(temporary, path)  # exclusive and complete at once, on NFS too
         return True
@@ -124,7 +144,7 @@ def _read(path):
 
 
 def _is_mine(holder):
-    return holder is not None and {k: holder[k] for k in ("host", "pid", "started")} == _me()
+    return holder is not None and {k: holder[k] for k in ("host", "pid", "started")} == me()
 
 
 def _beat(path, stop):
@@ -133,7 +153,7 @@ def _beat(path, stop):
         count += 1
         if not _is_mine(_read(path)):
             return
-        os.replace(_write(path, _me() | {"count": count}), path)
+        os.replace(_write(path, me() | {"count": count}), path)
 
 
 def _steal(path, holder):

@@ -7,26 +7,34 @@ import time
 log = logging.getLogger("neurodecode")
 
 
-def progress(iterable, total=None, label="", every_s=15.0):
-    """Iterate with a bar (terminal) or a plain line at most every `every_s` seconds (log file)."""
+def progress(iterable, total=None, label="", every_s=15.0, tell=None):
+    """Iterate with a bar (terminal) or a plain line at most every `every_s` seconds (log file).
+
+    Parameters
+    ----------
+    tell : callable (label, done, total, left_s), optional
+        Called after each item; `total` and `left_s` are None where the total is not known.
+    """
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
-    if sys.stderr.isatty():
+    bar = sys.stderr.isatty()
+    if bar:
         from tqdm import tqdm
 
-        yield from tqdm(iterable, total=total, desc=label, leave=False)
-        return
+        iterable = tqdm(iterable, total=total, desc=label, leave=False)
     started = last = time.monotonic()
     for done, item in enumerate(iterable, 1):
         yield item
         now = time.monotonic()
-        if now - last > every_s:
+        left_s = (now - started) / done * (total - done) if total else None
+        if tell is not None:
+            tell(label, done, total, left_s)
+        if not bar and now - last > every_s:
             last = now
-            log.info(_line(label, done, total, now - started))
+            log.info(_line(label, done, total, now - started, left_s))
 
 
-def _line(label, done, total, seconds):
+def _line(label, done, total, seconds, left_s):
     if not total:
         return f"    {label}: {done} done in {seconds:.0f} s"
-    left = seconds / done * (total - done)
-    return f"    {label}: {done}/{total}, about {left:.0f} s left"
+    return f"    {label}: {done}/{total}, about {left_s:.0f} s left"

@@ -1,7 +1,7 @@
 """Walk an experiment's stages: reuse what is there, compute what is not, heal what is damaged."""
 
 import dataclasses
-import datetime
+import functools
 import importlib.metadata
 import os
 import platform
@@ -14,16 +14,19 @@ import time
 from pathlib import Path
 
 from neurodecode import __version__
+from neurodecode.core.blocks import file_damage
 from neurodecode.core.build import check_targets, targets
 from neurodecode.core.checks import dataclass_from, typed
 from neurodecode.core.errors import ConfigError, DamagedArtifact, UserError
 from neurodecode.core.fingerprint import fingerprint, moved
 from neurodecode.core.key import digest, keyed_fields, stage_key
-from neurodecode.core.lease import lease
+from neurodecode.core.lease import holds, lease
 from neurodecode.core.progress import log
 from neurodecode.core.resources import explained
+from neurodecode.core.sealed import write_json
 from neurodecode.core.stage import load_stage
-from neurodecode.core.store import MANIFEST, RawDigests, Store, write_json
+from neurodecode.core.state import RunState
+from neurodecode.core.store import MANIFEST, RawDigests, Store
 from neurodecode.core.views import Folder, View
 
 LIBRARIES = "numpy scipy torch nilearn nibabel mne scikit-learn himalaya open_clip_torch diffusers"
@@ -58,36 +61,39 @@ class Pipeline:
         self.stages = [s for s in self.stages if s.applies(self.configs[s.name])]
         self.subjects = config.get("subjects")
         self.config, self.store, self.hardware = config, store, hardware
-        self.artifacts, self.records, self.events = {}, {}, []
+        self.artifacts, self.records = {}, {}
         self.memory = config.get("memory", "full")
         self.run_folder = Path(run_folder) if run_folder else None
         self.raw = RawDigests(store.root / "raw_digests.json")
         self.code = {s.name: _code(s, self.configs[s.name]) for s in self.stages}
+        self.state = RunState(run_folder, store, config, [s.name for s in self.stages])
         _check_order(self.stages)
 
     def run(self):
         """Run every stage; return ``{stage: Artifact or {subject: Artifact}}``."""
-        self._note("running")
+        self.state.start()
         try:
             for stage in self.stages:
                 self._run_stage(stage)
-        except KeyboardInterrupt:
-            self._note("interrupted")
+            self._healed(lambda: self._collect(), self.stages)
+        except Exception as error:
+            self.state.end("failed", f"{type(error).__name__}: {error}")
             raise
-        except BaseException as error:
-            self._note("failed", f"{type(error).__name__}: {error}")
+        except BaseException:
+            self.state.end("interrupted")
             raise
-        self._collect()
-        self._note("done")
+        self.state.end("done")
         return self.artifacts
 
     def _run_stage(self, stage):
+        before = self.stages[: self.stages.index(stage)]
         if stage.each is None:
-            self.artifacts[stage.name] = self._healed(stage, None)
+            self.artifacts[stage.name] = self._healed(lambda: self._make(stage, None), before)
             return
         self.artifacts[stage.name] = {}
         for member in self._members():
-            self.artifacts[stage.name][member] = self._healed(stage, member)
+            one = self._healed(lambda: self._make(stage, member), before)  # noqa: B023
+            self.artifacts[stage.name][member] = one
 
     def _members(self):
         if "index" not in self.artifacts:
@@ -98,17 +104,24 @@ class Pipeline:
                 raise ConfigError(f"subjects: {subject!r} is not in the study: {', '.join(known)}")
         return list(self.subjects or known)
 
-    def _healed(self, stage, each):
-        """Make one artifact; recompute whatever upstream turns out to be damaged on the way."""
+    def _healed(self, step, before):
+        """Take a step; recompute whatever upstream turns out to be damaged on the way."""
         for _ in range(HEALINGS):
             try:
-                return self._make(stage, each)
-            except DamagedArtifact as damage:
-                log.warning("%s: discarded, and computed again", damage)
-                self.store.discard(damage.artifact.folder)
-                for before in self.stages[: self.stages.index(stage)]:
-                    self._run_stage(before)
-        raise UserError(f"{stage.name}: its inputs were damaged {HEALINGS} times: check the disk")
+                return step()
+            except DamagedArtifact as error:
+                damage = error
+                log.warning("%s; now discarded", damage)
+                self._discard(damage)
+                for stage in before:
+                    self._run_stage(stage)
+        raise UserError(f"{damage}, {HEALINGS} times over: check the disk")
+
+    def _discard(self, damage):
+        """Discard an artifact, if nobody else put a whole one in its place meanwhile."""
+        artifact, name = damage.artifact, damage.name
+        if file_damage(artifact.folder / name, artifact.files[name]) is not None:
+            self.store.discard(artifact.folder)
 
     def place(self, stage, each):
         """Say where an artifact lies, or would lie, once its inputs are in ``self.artifacts``.
@@ -145,26 +158,38 @@ class Pipeline:
         return {member: artifact.digest(pattern) for member, artifact in chosen.items()}
 
     def _compute_once(self, stage, each, place, inputs):
-        path = self.store.root / "leases" / f"{place[0]}-{place[1][:20]}-{place[2][:12]}"
+        path = self.store.lease_path(*place)
         done = lambda: self.store.find(*place) is not None
         wait = lambda who: log.info(
-            "  %s: waiting for process %s on %s", stage.name, who["pid"], who["host"]
+            "  %s: waiting for process %s on %s", stage.name, who["pid"], who["host"].split("/")[0]
         )
-        with lease(path, done, on_wait=wait) as held:
-            if held:
-                self._compute(stage, each, place, inputs)
-        return self.store.find(*place)
+        while True:  # what others finished may be damaged, and gone, before it is looked at
+            with lease(path, done, on_wait=wait) as held:
+                if held:
+                    try:
+                        return self._compute(stage, each, place, inputs)
+                    except Exception:
+                        if holds(path):
+                            raise
+                        log.warning("  %s: taken for dead, and another goes on", stage.name)
+            found = self.store.find(*place)
+            if found is not None:
+                return found
 
     def _compute(self, stage, each, place, inputs):
         code = self.code[stage.name]
         for old in self.store.siblings(*place)[:1]:
             log.info("  %s: code changed in %s", stage.name, ", ".join(moved(old["code"], code)))
         log.info("▸ %s", _label(stage, each))
+        self.store.discard(self.store.folder(*place))  # what lies there is not whole
+        self.state.begin(stage.name, each)
         sealed = {s.name: s.sealed for s in self.stages if s.name != stage.name}
         view = View(stage, self.artifacts, each, self.records, sealed, self.raw.one)
         scratch, started = self.store.scratch(), time.monotonic()
         try:
-            stage(self.configs[stage.name], view, Folder(scratch, lambda: self.store.work(*place)))
+            work = functools.cache(lambda: self.store.work(*place))
+            out = Folder(scratch, work, self.state.progress)
+            stage(self.configs[stage.name], view, out)
             manifest = self._manifest(stage, each, place, inputs)
             artifact = self.store.publish(scratch, self.store.folder(*place), manifest)
         except Exception as error:
@@ -173,10 +198,12 @@ class Pipeline:
                 raise
             raise told from error
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        shutil.rmtree(artifact.folder.with_suffix(".work"), ignore_errors=True)
+            self.store.clear(scratch)
         _write_record(artifact.folder, time.monotonic() - started, view.openings)
+        for left in self.store.works(artifact.folder):
+            shutil.rmtree(left, ignore_errors=True)
         self._tell(stage, each, "computed", artifact)
+        return artifact
 
     def _manifest(self, stage, each, place, inputs):
         return {
@@ -197,28 +224,8 @@ class Pipeline:
         log.info(
             "%s %s  %s%s", "·" if state == "cached" else "✓", _label(stage, each), state, after
         )
-        self.events.append(
-            {"stage": stage.name, "each": each, "state": state, "folder": str(artifact.folder)}
-            | record
-        )
-        self._note("running")
-
-    def _note(self, status, error=None):
-        if self.run_folder is None:
-            return
-        self.run_folder.mkdir(parents=True, exist_ok=True)
-        waiting = [s.name for s in self.stages if s.name not in {e["stage"] for e in self.events}]
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        state = {
-            "status": status,
-            "at": now,
-            "done": self.events,
-            "waiting": waiting,
-            "error": error,
-            "store": str(self.store.root),
-            "config": self.config,
-        }
-        write_json(self.run_folder / "run.json", state)
+        event = {"stage": stage.name, "each": each, "state": state, "folder": str(artifact.folder)}
+        self.state.finish(event | {"digest": artifact.digest()} | record)
 
     def _collect(self):
         """Copy what people open into the run folder."""
@@ -246,7 +253,8 @@ def run_stage(stage, config, upstream, store, each=None, hardware=None):
     one = Pipeline.__new__(Pipeline)
     one.stages, one.configs = [stage], {stage.name: _typed_config(stage, node)}
     one.store, one.hardware, one.run_folder = store, hardware or {"device": "cpu"}, None
-    one.artifacts, one.records, one.events, one.subjects = dict(upstream), {}, [], None
+    one.artifacts, one.records, one.subjects = dict(upstream), {}, None
+    one.state = RunState(None, store, node, [stage.name])
     one.memory = "full"
     one.raw = RawDigests(store.root / "raw_digests.json")
     one.code = {stage.name: _code(stage, one.configs[stage.name])}

@@ -2,19 +2,23 @@
 
 import fnmatch
 import functools
-import json
 import os
 import shutil
-import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from neurodecode.core.blocks import Blocks, CheckedArray, describe_file, file_damage
 from neurodecode.core.errors import DamagedArtifact, UserError
 from neurodecode.core.key import digest, file_digest
+from neurodecode.core.lease import me
+from neurodecode.core.sealed import read_sealed, write_json, write_sealed
 
 MANIFEST = "manifest.json"
+SCRATCH, OWNER, WORK, RUNS = "scratch", ".owner.json", ".work", "runs"
 
 
 @dataclass(frozen=True)
@@ -56,40 +60,106 @@ class Artifact:
             check_file(self, file)
         return self.folder / name
 
+    def array(self, name):
+        """Memory-map an ``.npy`` file, read-only; of one over 64 MiB what is read is checked.
+
+        Returns
+        -------
+        array : memmap or CheckedArray
+        """
+        if "blocks" not in self.files.get(name, {}):
+            return np.load(self.path(name), mmap_mode="r", allow_pickle=False)
+        blocks = _blocks_of(self, name)
+        if not blocks.all_good([0]):  # the header is trusted only then
+            raise DamagedArtifact(self, name)
+        array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        return CheckedArray(array, blocks, lambda: DamagedArtifact(self, name))
+
     def looks_whole(self):
-        """Say whether every file is there with its size; reading checks the bytes as well."""
-        paths = ((self.folder / n, f["size"]) for n, f in self.files.items())
-        return all(p.is_file() and p.stat().st_size == size for p, size in paths)
+        """Say whether every file is there with its size; reading checks the bytes as well.
+
+        Files are opened: on a network file system what `stat` says may be a minute old.
+        """
+        return all(_size(self.folder / n) == f["size"] for n, f in self.files.items())
+
+    def is_at(self, stage, key, code):
+        """Say whether this is the artifact that the place is for."""
+        own = self.manifest
+        return (own.get("stage"), own.get("key"), digest(own.get("code"))) == (stage, key, code)
 
 
 def read_artifact(folder):
-    """Return the artifact that a folder's manifest describes, or None where there is none."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return Artifact(folder, manifest)
+    """Return the artifact that a folder's manifest describes; None: there is none, or not whole."""
+    manifest = read_sealed(folder / MANIFEST)
+    return None if manifest is None else Artifact(Path(folder), manifest)
+
+
+def damages(artifact):
+    """Read every byte of an artifact and say what is not as it was written.
+
+    Returns
+    -------
+    damages : dict of str to str
+        What happened to each damaged file, by name; see :func:`file_damage`. Files that the
+        manifest does not name are ``"not in the manifest"``.
+    """
+    if read_artifact(artifact.folder) is None:
+        return {MANIFEST: "missing or changed"}
+    found = {n: file_damage(artifact.folder / n, f) for n, f in artifact.files.items()}
+    extra = {n: "not in the manifest" for n in _names(artifact.folder) if n not in found}
+    return {name: what for name, what in found.items() if what} | extra
 
 
 def _below(files, name):
     return [n for n in files if n.startswith(name.rstrip("/") + "/")]
 
 
-_checked = set()
+def _names(folder):
+    """List the files below a folder, relative, without its manifest."""
+    paths = sorted(p for p in Path(folder).rglob("*") if not p.is_dir())
+    return [n for p in paths if (n := p.relative_to(folder).as_posix()) != MANIFEST]
+
+
+def _size(path):
+    """Size of a file as its server knows it, -1 if it is not there."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return -1
+    try:
+        return os.fstat(handle).st_size
+    finally:
+        os.close(handle)
+
+
+_checked = {}
 
 
 def check_file(artifact, name):
     """Compare a file with its digest, once per process and per state of the file."""
+    described = artifact.files[name]
+    if "blocks" in described:
+        whole = _blocks_of(artifact, name).all_good(range(len(described["blocks"])))
+    else:
+        whole = _once(artifact, name, lambda path: file_damage(path, described) is None)
+    if not whole:
+        _checked.clear()
+        raise DamagedArtifact(artifact, name)
+
+
+def _blocks_of(artifact, name):
+    return _once(artifact, name, lambda path: Blocks(path, artifact.files[name]))
+
+
+def _once(artifact, name, look):
+    """Look at a file, or remember what was seen of it; its size is looked at every time."""
     path = artifact.folder / name
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise DamagedArtifact(artifact, name) from None
-    state = (str(path), stat.st_size, stat.st_mtime_ns)
+    if _size(path) != artifact.files[name]["size"]:
+        raise DamagedArtifact(artifact, name)
+    state = (str(path), artifact.files[name]["sha256"], os.stat(path).st_mtime_ns)
     if state not in _checked:
-        if file_digest(path) != artifact.files[name]["sha256"]:
-            raise DamagedArtifact(artifact, name)
-        _checked.add(state)
+        _checked[state] = look(path)
+    return _checked[state]
 
 
 class Store:
@@ -106,7 +176,7 @@ class Store:
             raise UserError("store is empty: name the folder that keeps artifacts, store=DIR")
         self.root = Path(root).expanduser().absolute()
         try:
-            (self.root / "scratch").mkdir(parents=True, exist_ok=True)
+            (self.root / SCRATCH).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
                 f"cannot write in the store {self.root} ({error.strerror}): give store=DIR, a "
@@ -127,33 +197,69 @@ class Store:
         return self.root / stage / key[:20] / code[:12]
 
     def find(self, stage, key, code):
-        """Return the whole artifact at this place, or None; what is not whole is cleared away."""
-        found, folder = self.look(stage, key, code), self.folder(stage, key, code)
-        if found is None and folder.exists():
-            self.discard(folder)
-        return found
-
-    def look(self, stage, key, code):
-        """Return the whole artifact at this place, or None, and change nothing."""
+        """Return the whole artifact at this place, or None; nothing is changed."""
         found = read_artifact(self.folder(stage, key, code))
-        return found if found is not None and found.looks_whole() else None
+        whole = found is not None and found.is_at(stage, key, code) and found.looks_whole()
+        return found if whole else None
+
+    def place_of(self, folder):
+        """Name an artifact's folder relative to the store: ``stage/key/code``."""
+        return "/".join(Path(folder).parts[-3:])
+
+    def lease_path(self, stage, key, code):
+        """Return where the lease of an artifact in the making lies."""
+        return self.root / "leases" / f"{stage}-{key[:20]}-{code[:12]}"
+
+    def register(self, name, entry):
+        """Note a run in the register; what registered runs use is not freed."""
+        (self.root / RUNS).mkdir(exist_ok=True)
+        write_json(self.root / RUNS / f"{name}.json", entry)
+
+    def artifacts(self):
+        """Yield every artifact with an undamaged manifest."""
+        for manifest in sorted(self.root.glob(f"*/*/*/{MANIFEST}")):
+            if manifest.parts[-4] != SCRATCH and (found := read_artifact(manifest.parent)):
+                yield found
 
     def siblings(self, stage, key, code):
         """Return the manifests of the same key made by other code."""
         others = self.folder(stage, key, code).parent.glob(f"*/{MANIFEST}")
-        return [
-            json.loads(p.read_text(encoding="utf-8")) for p in others if p.parent.name != code[:12]
-        ]
+        found = (read_sealed(p) for p in others if p.parent.name != code[:12])
+        return [manifest for manifest in found if manifest is not None]
 
     def scratch(self):
-        """Return a fresh empty folder on the store's own file system."""
-        return Path(tempfile.mkdtemp(dir=self.root / "scratch"))
+        """Return a fresh empty folder on the store's own file system, with its owner beside it."""
+        folder = self.root / SCRATCH / uuid.uuid4().hex
+        write_json(folder.with_suffix(OWNER), me())
+        folder.mkdir()
+        return folder
+
+    def clear(self, scratch):
+        """Remove a scratch folder, if it is still there, and the name of its owner."""
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.with_suffix(OWNER).unlink(missing_ok=True)
 
     def work(self, stage, key, code):
-        """Return the private folder of an artifact in the making; it survives a kill."""
-        folder = self.folder(stage, key, code).with_suffix(".work")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """Return the private folder of an artifact in the making; it survives a kill.
+
+        What a former process left is adopted: renamed, so that one that was only taken for dead
+        finds its folder gone, and never writes into that of its successor.
+        """
+        folder = self.folder(stage, key, code)
+        own = folder.with_name(f"{folder.name}{WORK}-{uuid.uuid4().hex[:8]}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for former in sorted(self.works(folder), key=_modified, reverse=True):
+            try:
+                os.rename(former, own)
+                return own
+            except FileNotFoundError:
+                continue
+        own.mkdir()
+        return own
+
+    def works(self, folder):
+        """List the folders that unfinished attempts at an artifact left."""
+        return list(folder.parent.glob(f"{folder.name}{WORK}*"))
 
     def publish(self, scratch, folder, manifest):
         """Turn a scratch folder into an artifact in one rename; the first rename wins.
@@ -162,22 +268,23 @@ class Store:
         nothing that looks finished.
         """
         manifest = manifest | {"files": describe(scratch)}
-        write_json(scratch / MANIFEST, manifest)
+        write_sealed(scratch / MANIFEST, manifest)
         with ThreadPoolExecutor(16) as pool:  # a disk waits for many files as long as for one
-            list(pool.map(_flush, (p for p in scratch.rglob("*") if p.is_file())))
+            list(pool.map(_flush, (scratch, *scratch.rglob("*"))))
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.rename(scratch, folder)
         except OSError:
-            if not (folder / MANIFEST).is_file():
+            found = read_artifact(folder)
+            if found is None or not found.looks_whole():
                 raise
-            shutil.rmtree(scratch)
+        self.clear(scratch)
         _flush(folder.parent)
-        return Artifact(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        return read_artifact(folder)
 
     def discard(self, folder):
         """Take an artifact out of the store at once, then free its space."""
-        grave = self.root / "scratch" / f"discarded-{uuid.uuid4().hex}"
+        grave = self.root / SCRATCH / f"discarded-{uuid.uuid4().hex}"
         try:
             os.rename(folder, grave)
         except FileNotFoundError:
@@ -186,21 +293,15 @@ class Store:
 
 
 def describe(folder):
-    """Return ``{name: {"sha256", "size"}}`` of every file below a folder but its manifest."""
-    own = Path(folder) / MANIFEST
-    paths = sorted(p for p in Path(folder).rglob("*") if p.is_file() and p != own)
-    return {
-        p.relative_to(folder).as_posix(): {"sha256": file_digest(p), "size": p.stat().st_size}
-        for p in paths
-    }
+    """Describe every file below a folder but its manifest, by name; see :func:`describe_file`."""
+    return {name: describe_file(Path(folder) / name) for name in _names(folder)}
 
 
-def write_json(path, obj):
-    """Write JSON for people and machines: sorted, indented, in one replace."""
-    temporary = Path(f"{path}.{uuid.uuid4().hex[:8]}.part")
-    text = json.dumps(obj, indent=1, sort_keys=True, ensure_ascii=False, default=str)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def _modified(folder):
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _flush(path):
@@ -216,10 +317,7 @@ class RawDigests:
 
     def __init__(self, path):
         self.path = Path(path)
-        try:
-            self.known = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            self.known = {}
+        self.known = (read_sealed(self.path) or {}).get("known", {})
 
     def of(self, paths):
         """Digest files, and every file below folders, by place in the list and name below it.
@@ -237,7 +335,7 @@ class RawDigests:
         before = len(self.known)
         out = {name: self.one(path) for name, path in named_files(paths)}
         if len(self.known) != before:
-            write_json(self.path, self.known)
+            write_sealed(self.path, {"known": self.known})
         return out
 
     def unread(self, paths):

@@ -63,11 +63,7 @@ class View:
         SealedError
             If the file holds test rows: ask for ``inputs.responses`` instead.
         """
-        if name in self._sealed.get(stage, ()):
-            raise SealedError(
-                f"{self._stage.name} asked for {stage}/{name}, which holds test rows: "
-                "read it by inputs.responses(subject, rows='train')"
-            )
+        self._may_read(stage, name)
         return self._artifact(stage, each).path(name)
 
     def table(self, stage, name, each=None):
@@ -75,8 +71,15 @@ class View:
         return read_table(self.path(stage, name, each))
 
     def array(self, stage, name, each=None):
-        """Memory-map an ``.npy`` file, read-only."""
-        return np.load(self.path(stage, name, each), mmap_mode="r", allow_pickle=False)
+        """Memory-map an ``.npy`` file, read-only; a large one is checked as it is read.
+
+        Returns
+        -------
+        array : memmap or CheckedArray
+            To index, or for ``np.asarray``.
+        """
+        self._may_read(stage, name)
+        return self._artifact(stage, each).array(name)
 
     def tensors(self, stage, name, each=None):
         """Read a safetensors file as ``{name: ndarray}``."""
@@ -133,7 +136,7 @@ class View:
 
     def lazy(self, stage, name, each=None):
         """All rows of an ``.npy`` file, unread: `Lazy`."""
-        self.path(stage, name, each)  # not of a sealed one
+        self._may_read(stage, name)
         return Lazy(Mapped(partial(opened, self._artifact(stage, each), name)))
 
     def size(self, stage, name, each=None):
@@ -153,6 +156,13 @@ class View:
         keep = np.flatnonzero(trials["split"].isin(wanted))
         found = trials.iloc[keep].reset_index(drop=True)
         return self._artifact("preprocess", subject), keep, found
+
+    def _may_read(self, stage, name):
+        if name in self._sealed.get(stage, ()):
+            raise SealedError(
+                f"{self._stage.name} asked for {stage}/{name}, which holds test rows: "
+                "read it by inputs.responses(subject, rows='train')"
+            )
 
     def _open_test(self, subject):
         if not self._stage.opens_test:
@@ -189,11 +199,14 @@ class Folder:
         Becomes the artifact.
     work : callable () -> Path
         Makes the private folder for resuming, on first use.
+    tell : callable (label, done, total, left_s), optional
+        Hears how far the stage is.
     """
 
-    def __init__(self, scratch, work):
+    def __init__(self, scratch, work, tell=None):
         self._scratch = Path(scratch)
         self._work = work
+        self._tell = tell
 
     @property
     def work(self):
@@ -244,7 +257,7 @@ class Folder:
 
     def progress(self, iterable, total=None, label=""):
         """Iterate with a bar, or plain lines in a log file."""
-        return progress(iterable, total, label)
+        return progress(iterable, total, label, tell=self._tell)
 
     def log(self, line):
         """Tell the user one line."""
@@ -252,8 +265,8 @@ class Folder:
 
 
 def opened(artifact, name):
-    """Memory-map an artifact's ``.npy`` file, read-only, its bytes checked."""
-    return np.load(artifact.path(name), mmap_mode="r", allow_pickle=False)
+    """Memory-map an artifact's ``.npy`` file, checked: what `Mapped` opens in any process."""
+    return artifact.array(name)
 
 
 def read_table(path):

@@ -12,7 +12,7 @@ import numpy as np
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import ConfigError
 from neurodecode.core.ranges import Count, Level, Seed
-from neurodecode.core.store import write_json
+from neurodecode.core.sealed import write_json
 from neurodecode.core.views import as_json
 from neurodecode.data.predictions import (
     check_same_rows,

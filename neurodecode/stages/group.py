@@ -9,8 +9,8 @@ from pathlib import Path
 
 from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.progress import log
+from neurodecode.core.sealed import write_json
 from neurodecode.core.stage import load_stage
-from neurodecode.core.store import write_json
 from neurodecode.data.configurations import (
     group_labels,
     grouped,

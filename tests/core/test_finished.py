@@ -6,6 +6,7 @@ import pytest
 
 from neurodecode.core.errors import SealedError, UserError
 from neurodecode.core.finished import open_run, whole_or_absent
+from neurodecode.core.sealed import write_sealed
 
 
 def write_state(folder, **changes):
@@ -26,7 +27,7 @@ def made(tmp_path):
     def make(stage, part="a"):
         folder = tmp_path / "store" / stage / part / "code"
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps({"files": {}, "stage": stage}))
+        write_sealed(folder / "manifest.json", {"files": {}, "stage": stage})
         return folder
 
     return make

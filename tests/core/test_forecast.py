@@ -59,7 +59,7 @@ def test_what_is_foreseen_is_what_the_run_does(toys, store, nodes):  # noqa: F81
     lines = foreseen(store, **nodes)
     assert everything_below(store.root) == before
     _, pipeline = run(store, **nodes)
-    did = {(e["stage"], e["each"]): e["state"] for e in pipeline.events}
+    did = {(e["stage"], e["each"]): e["state"] for e in pipeline.state.done.values()}
     certain = [line for line in lines if not line.waits_for]
     assert {line.stage for line in lines} == {stage for stage, _ in did}
     for line in certain:

@@ -2,10 +2,9 @@
 
 import json
 import multiprocessing
-import socket
 import time
 
-from neurodecode.core.lease import _started, lease
+from neurodecode.core.lease import _started, lease, me
 
 
 def work(folder, log):
@@ -34,7 +33,7 @@ def test_a_dead_process_on_this_host_is_replaced_at_once(tmp_path):
     child = multiprocessing.get_context("fork").Process(target=lambda: None)
     child.start()
     child.join()
-    holder = {"host": socket.gethostname(), "pid": child.pid, "started": "1", "count": 3}
+    holder = {"host": me()["host"], "pid": child.pid, "started": "1", "count": 3}
     (tmp_path / "lease").write_text(json.dumps(holder))
     started = time.monotonic()
     with lease(tmp_path / "lease", lambda: False) as held:
@@ -45,7 +44,7 @@ def test_a_dead_process_on_this_host_is_replaced_at_once(tmp_path):
 def test_a_recycled_pid_is_not_the_holder(tmp_path):
     import os
 
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": "not mine", "count": 0}
+    mine = {"host": me()["host"], "pid": os.getpid(), "started": "not mine", "count": 0}
     (tmp_path / "lease").write_text(json.dumps(mine))
     with lease(tmp_path / "lease", lambda: False) as held:
         assert held

@@ -113,6 +113,10 @@ def plain_module_names(monkeypatch):
     assert stage.load_stage
 
 
+def states(pipeline):
+    return [event["state"] for event in pipeline.state.done.values()]
+
+
 def run(store, run_folder=None, **nodes):
     pipeline = Pipeline(config(**nodes), store, HARDWARE, run_folder)
     return pipeline.run(), pipeline
@@ -130,7 +134,7 @@ def test_second_run_computes_nothing(toys, store):
     assert total(run(store)[0]) == "6"
     artifacts, again = run(store)
     assert total(artifacts) == "6"
-    assert [e["state"] for e in again.events] == ["cached"] * 4
+    assert states(again) == ["cached"] * 4
     assert len(calls("toy_double")) == 2 and len(calls("toy_sum")) == 1
 
 
@@ -162,7 +166,7 @@ def test_another_device_or_number_of_threads_is_computed_anew(toys, store, other
     run(store)
     pipeline = Pipeline(config(), store, HARDWARE | other)
     pipeline.run()
-    assert {e["state"] for e in pipeline.events} == {"computed"}
+    assert {e["state"] for e in pipeline.state.done.values()} == {"computed"}
 
 
 def test_a_damaged_file_is_noticed_and_computed_again(toys, store):
@@ -187,12 +191,12 @@ def test_edited_numerics_recompute_and_edited_comments_do_not(toys, store):
     source.write_text("# a comment\n" + source.read_text())
     forget()
     _, again = run(store)
-    assert {e["state"] for e in again.events} == {"cached"}
+    assert {e["state"] for e in again.state.done.values()} == {"cached"}
     source.write_text(source.read_text().replace("config.factor * n", "config.factor * n + 1"))
     forget()
     artifacts, edited = run(store)
     assert total(artifacts) == "8"
-    assert [e["state"] for e in edited.events] == ["cached", "computed", "computed", "computed"]
+    assert states(edited) == ["cached", "computed", "computed", "computed"]
 
 
 def test_an_input_recomputed_to_equal_bytes_stops_the_wave(toys, store):
@@ -201,7 +205,7 @@ def test_an_input_recomputed_to_equal_bytes_stops_the_wave(toys, store):
     source.write_text(source.read_text().replace("config.factor * n", "n * config.factor"))
     forget()
     _, again = run(store)
-    assert [e["state"] for e in again.events] == ["cached", "computed", "computed", "cached"]
+    assert states(again) == ["cached", "computed", "computed", "cached"]
 
 
 def test_changed_bytes_outside_the_store_count(toys, store, tmp_path):
@@ -210,7 +214,7 @@ def test_changed_bytes_outside_the_store_count(toys, store, tmp_path):
     node = {"subjects": ["sub-1"], "source": str(source)}
     run(store, index=node)
     source.write_bytes(b"bb")
-    assert run(store, index=node)[1].events[0]["state"] == "computed"
+    assert run(store, index=node)[1].state.done["index", None]["state"] == "computed"
 
 
 def test_a_sealed_file_cannot_be_read(toys, store):

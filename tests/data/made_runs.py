@@ -1,12 +1,11 @@
 """Folders of finished runs with made-up scores, for what reads runs back."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import yaml
 
-from neurodecode.core.store import MANIFEST, describe, write_json
+from neurodecode.core.sealed import write_json, write_sealed
+from neurodecode.core.store import MANIFEST, describe
 
 KINDS = {"model": "model", "ridge": "baseline", "shuffled": "control", "prior_only": "control"}
 CHANCE = 0.02
@@ -61,7 +60,7 @@ def write_index(index, subjects, recordings):
         for subject in subjects:
             (index / subject).mkdir(parents=True)
             (index / subject / "files.tsv").write_text(f"{recordings} {subject}\n")
-        (index / MANIFEST).write_text(json.dumps({"files": describe(index)}))
+        write_sealed(index / MANIFEST, {"files": describe(index)})
 
 
 def tables(subjects, model, control):

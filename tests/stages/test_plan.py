@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from neurodecode import cli
-from neurodecode.core.store import MANIFEST, describe, write_json
+from neurodecode.core.sealed import write_json, write_sealed
+from neurodecode.core.store import MANIFEST, describe
 from neurodecode.core.views import Folder
 from neurodecode.rigour.planning import People, Ranked, plan
 from neurodecode.stages.plan import KEYS, make_plan
@@ -48,7 +49,7 @@ def run(tmp_path):
     out.save_json("figures.json", {"responses": quality})
     made["evaluate", None] = tmp_path / "evaluate"
     for place in made.values():
-        write_json(place / MANIFEST, {"config": {}, "files": describe(place)})
+        write_sealed(place / MANIFEST, {"config": {}, "files": describe(place)})
     done = [{"stage": s, "each": e, "folder": str(place)} for (s, e), place in made.items()]
     folder.mkdir()
     write_json(folder / "run.json", {"status": "done", "done": done, "waiting": []})
