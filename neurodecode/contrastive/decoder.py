@@ -89,7 +89,8 @@ class Targets:
 def _read(table, chosen, device):
     if isinstance(table, Tensor):
         return table[torch.from_numpy(chosen)]
-    return torch.as_tensor(table[chosen], device=device)
+    # dropout deals its mask in the order of memory, and chosen channels lie the other way round
+    return torch.as_tensor(np.ascontiguousarray(table[chosen]), device=device)
 
 
 @dataclass(frozen=True)

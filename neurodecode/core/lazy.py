@@ -113,12 +113,12 @@ def row_bytes(rows):
     return 4 * math.prod(rows.shape[1:])
 
 
-def slices(rows, n_rows=None, n_bytes=BLOCK):
+def slices(rows, n_rows=None, n_bytes=None):
     """Cut all, or the first `n_rows`, rows (`Lazy` or ndarray) into blocks of about so many bytes.
 
     Returns a list of slices.
     """
-    step = max(1, n_bytes // max(1, row_bytes(rows)))
+    step = max(1, (n_bytes or BLOCK) // max(1, row_bytes(rows)))
     n_rows = len(rows) if n_rows is None else n_rows
     return [slice(first, min(first + step, n_rows)) for first in range(0, n_rows, step)]
 
@@ -142,16 +142,17 @@ def moments(rows, weights=None):
        Statistician 37. (Merging the moments of blocks.)
     """
     n, mean, squares = 0.0, np.zeros(rows.shape[1:]), np.zeros(rows.shape[1:])
-    for part in slices(rows):
-        block = np.asarray(rows[part], np.float64)
-        own = np.ones(len(block)) if weights is None else np.asarray(weights[part], np.float64)
-        if own.sum() == 0:
-            continue
-        own_mean = np.tensordot(own / own.sum(), block, axes=1)
-        block -= own_mean
-        apart, total = own_mean - mean, n + own.sum()
-        squares += np.tensordot(own, np.square(block, out=block), axes=1)
-        squares += apart**2 * (n * own.sum() / total)
-        mean += apart * (own.sum() / total)
-        n = total
+    with np.errstate(invalid="ignore"):  # of what is not finite, NaN
+        for part in slices(rows):
+            block = np.asarray(rows[part], np.float64)
+            own = np.ones(len(block)) if weights is None else np.asarray(weights[part], np.float64)
+            if own.sum() == 0:
+                continue
+            own_mean = np.tensordot(own / own.sum(), block, axes=1)
+            block -= own_mean
+            apart, total = own_mean - mean, n + own.sum()
+            squares += np.tensordot(own, np.square(block, out=block), axes=1)
+            squares += apart**2 * (n * own.sum() / total)
+            mean += apart * (own.sum() / total)
+            n = total
     return mean, squares / max(n, 1)

@@ -48,13 +48,18 @@ def fit_ridge_in_blocks(
     Raises
     ------
     ValueError
-        If trials do not match or there are fewer than two groups.
+        If trials do not match, there are fewer than two groups, or a value is not finite.
     """
     if not len(x) == len(y) == len(groups):
         raise ValueError(f"{len(x)} trials, {len(y)} targets and {len(groups)} groups do not match")
     folds = whole_folds(groups, n_folds)
     mean, variance = moments(x)
-    y_mean, _ = moments(y)
+    y_mean, y_variance = moments(y)
+    for what, spread in (("channels", variance), ("targets", y_variance)):
+        if bad := int((~np.isfinite(spread)).sum()):
+            raise ValueError(
+                f"{bad} {what} hold values that are not finite: ridge cannot be fitted"
+            )
     products = _OfTrials if len(x) < x.shape[1] else _OfChannels
     products = products(x, y, mean, y_mean, [held_out for _, held_out in folds], scratch)
     alphas = np.asarray(fractions, float) * variance.sum()  # the mean squared length of a trial
@@ -232,8 +237,8 @@ def _factored(system, alpha):
     factor, failed = dpotrf(system, lower=1, overwrite_a=1, clean=0)
     if failed:
         raise ValueError(
-            f"ridge with the penalty {alpha:g} has no solution: the responses hold values that are "
-            "not finite, or far larger than the others"
+            f"ridge with the penalty {alpha:g} has no solution to the precision of float64: the "
+            "responses hold values far larger than the others"
         )
     return lambda b: dpotrs(factor, b, lower=1, overwrite_b=1)[0]
 
