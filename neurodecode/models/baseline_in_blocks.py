@@ -20,6 +20,7 @@ def fit_baseline_in_blocks(
     groups: np.ndarray,
     n_components: int,
     scratch: Callable,
+    device: str = "cpu",
 ) -> dict[str, np.ndarray]:
     """Fit as `fit_baseline` does, where neither responses nor targets need fit in memory.
 
@@ -32,13 +33,14 @@ def fit_baseline_in_blocks(
     groups, n_components
         As of `fit_baseline`.
     scratch : callable (name, shape) -> ndarray
+    device : str
         As of `fit_ridge_in_blocks`.
     """
     counts = np.bincount(stimulus, minlength=len(next(iter(tables.values()))))
     parts = {n: components_in_blocks(tables[n], counts, n_components) for n in sorted(tables)}
     features = each_row(flat, responses)
     targets = Scores([parts[name][0] for name in parts], stimulus)
-    fit = fit_ridge_in_blocks(features, targets, groups, scratch)
+    fit = fit_ridge_in_blocks(features, targets, groups, scratch, device=device)
     for name, (_, mean, basis) in parts.items():
         fit[f"{name}/mean"] = mean
         fit[f"{name}/components"] = basis

@@ -18,6 +18,7 @@ import numpy as np
 
 from neurodecode.core.lazy import BLOCK, moments, slices
 from neurodecode.models.ridge import FRACTIONS, whole_folds
+from neurodecode.models.symmetric import solvers_of
 
 COLUMNS = 256  # of targets that are solved for together
 
@@ -25,7 +26,14 @@ Scratch = Callable[[str, tuple[int, ...]], np.ndarray]
 
 
 def fit_ridge_in_blocks(
-    x, y, groups, scratch: Scratch, fractions=FRACTIONS, n_folds=5, alpha_per_target=True
+    x,
+    y,
+    groups,
+    scratch: Scratch,
+    fractions=FRACTIONS,
+    n_folds=5,
+    alpha_per_target=True,
+    device="cpu",
 ):
     """Fit as `fit_ridge` does, to the same penalties and to weights equal to 1e-4 of the largest.
 
@@ -39,6 +47,8 @@ def fit_ridge_in_blocks(
         Makes float64 arrays, columns first in memory, e.g. memory maps; asked again for a name it
         may give the same space. With p = min(n_trials, n_channels) and k folds there are k + 1 of
         p x p (k + 1 of n_channels x n_targets beside them), or one.
+    device : str
+        Where sums and systems of p x p are computed; a GPU needs room for about six in float64.
 
     Returns
     -------
@@ -61,7 +71,8 @@ def fit_ridge_in_blocks(
                 f"{bad} {what} hold values that are not finite: ridge cannot be fitted"
             )
     products = _OfTrials if len(x) < x.shape[1] else _OfChannels
-    products = products(x, y, mean, y_mean, [held_out for _, held_out in folds], scratch)
+    held_out = [rows for _, rows in folds]
+    products = products(x, y, mean, y_mean, held_out, scratch, solvers_of(device))
     alphas = np.asarray(fractions, float) * variance.sum()  # the mean squared length of a trial
     losses = np.zeros((len(folds), len(alphas), y.shape[1]))
     for fold in range(len(folds)):
@@ -93,10 +104,11 @@ def chosen_penalties(losses, alphas, alpha_per_target):
 class _OfChannels:
     """Products of channels: one p x p array, and one p x n_targets, of each fold."""
 
-    def __init__(self, x, y, mean, y_mean, held_out, scratch):
+    def __init__(self, x, y, mean, y_mean, held_out, scratch, solvers):
         p, n_targets = x.shape[1], y.shape[1]
         square = lambda name: scratch(name, (p, p))
         cross = lambda name: scratch(name, (p, n_targets))
+        self.solvers = solvers
         self.counts = [len(rows) for rows in held_out]
         self.grams = [square(f"gram_{k}") for k in range(len(held_out))]
         self.crosses = [cross(f"cross_{k}") for k in range(len(held_out))]
@@ -113,24 +125,24 @@ class _OfChannels:
 
     def _sum(self, k, x, y, mean, y_mean, rows):
         """Sum the products of one fold's trials."""
-        from scipy.linalg.blas import dsyrk
+        cross = self.crosses[k]
+        cross[:] = 0
 
-        system, cross = self.system, self.crosses[k]
-        system[:], cross[:] = 0, 0
-        for part in slices(x, len(rows)):
-            a, b = x[rows[part]] - mean, y[rows[part]] - y_mean
-            system = dsyrk(1.0, a.T, beta=1.0, c=system, lower=1, overwrite_c=1)
-            for targets in _columns(y.shape[1], x.shape[1]):
-                cross[:, targets] += a.T @ b[:, targets]
-            self.sums[k] += a.sum(axis=0)
-            self.y_sums[k] += b.sum(axis=0)
-            self.y_squares[k] += np.square(b).sum(axis=0)
-        self.grams[k][:] = system
+        def blocks():
+            for part in slices(x, len(rows)):
+                a, b = x[rows[part]] - mean, y[rows[part]] - y_mean
+                for targets in _columns(y.shape[1], x.shape[1]):
+                    cross[:, targets] += a.T @ b[:, targets]
+                self.sums[k] += a.sum(axis=0)
+                self.y_sums[k] += b.sum(axis=0)
+                self.y_squares[k] += np.square(b).sum(axis=0)
+                yield a
+
+        self.solvers.sum_products(blocks(), self.system)
+        self.grams[k][:] = self.system
 
     def loss(self, fold, alpha):
         """Mean squared error of each target on one fold, of ridge fitted to the others."""
-        from scipy.linalg.blas import dsymm
-
         n, n_train = self.counts[fold], sum(self.counts) - self.counts[fold]
         x, y = self.sums[fold], self.y_sums[fold]
         mean = (self.sums.sum(axis=0) - x) / n_train
@@ -142,7 +154,7 @@ class _OfChannels:
             cross = np.asfortranarray(self.cross[:, part] - self.crosses[fold][:, part])
             cross -= n_train * np.outer(mean, y_mean[part])
             w = solve(cross)
-            length = np.einsum("pt,pt->t", w, dsymm(1.0, self.grams[fold], w, lower=1))
+            length = np.einsum("pt,pt->t", w, self.solvers.times(self.grams[fold], w))
             length += -2 * (x @ w) * (mean @ w) + n * (mean @ w) ** 2
             along = np.einsum("pt,pt->t", w, self.crosses[fold][:, part])
             along += -(x @ w) * y_mean[part] - (mean @ w) * (y[part] - n * y_mean[part])
@@ -171,14 +183,14 @@ class _OfChannels:
             if without is not None:
                 self.system[:, part] -= without[:, part]
         system = dsyr(-n, mean, a=self.system, lower=1, overwrite_a=1)
-        return _factored(system, alpha)
+        return _solver(self.solvers, system, alpha)
 
 
 class _OfTrials:
     """Products of trials, (n_trials, n_trials): for fewer trials than channels."""
 
-    def __init__(self, x, y, mean, y_mean, held_out, scratch):
-        self.x, self.mean, self.y = x, mean, y[:] - y_mean
+    def __init__(self, x, y, mean, y_mean, held_out, scratch, solvers):
+        self.x, self.mean, self.y, self.solvers = x, mean, y[:] - y_mean, solvers
         self.held_out, everything = held_out, np.arange(len(x))
         self.train = [np.setdiff1d(everything, rows) for rows in held_out]
         self.kernel = scratch("kernel", (len(x), len(x)))
@@ -226,21 +238,19 @@ class _OfTrials:
         whole_mean = row_means.mean()
         system -= row_means
         system -= row_means[:, None] - whole_mean
-        return _factored(system, alpha), row_means, whole_mean
+        return _solver(self.solvers, system, alpha), row_means, whole_mean
 
 
-def _factored(system, alpha):
-    """Factor a symmetric system, in place, once alpha is added; return what solves it."""
-    from scipy.linalg.lapack import dpotrf, dpotrs
-
+def _solver(solvers, system, alpha):
+    """What solves a system, in whose place it is factored, once alpha is added."""
     np.fill_diagonal(system, system.diagonal() + alpha)
-    factor, failed = dpotrf(system, lower=1, overwrite_a=1, clean=0)
-    if failed:
+    solve = solvers.solver(system)
+    if solve is None:
         raise ValueError(
             f"ridge with the penalty {alpha:g} has no solution to the precision of float64: the "
             "responses hold values far larger than the others"
         )
-    return lambda b: dpotrs(factor, b, lower=1, overwrite_b=1)[0]
+    return solve
 
 
 def _columns(n, n_rows):

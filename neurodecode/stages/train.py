@@ -103,7 +103,7 @@ def run(config, inputs, out):
 
     ridge = {}
     asked = {n: t for n, t in tables.items() if n != "tokens" or "code" not in tables}
-    fit_all = partial(baselines, stimuli, asked, config.ridge_components, out)
+    fit_all = partial(baselines, stimuli, asked, config.ridge_components, config.device, out)
     fits = fit_all(train)
     for subject, fit in out.progress(fits, total=len(subjects), label="ridge"):
         ridge |= {f"{subject}/{name}": array for name, array in fit.items()}
@@ -198,14 +198,14 @@ def code_of(prior, tokens):
         return prior.read(torch.as_tensor(tokens, device=prior.readout.device)).cpu().numpy()
 
 
-def baselines(stimuli, tables, n_components, out, train):
+def baselines(stimuli, tables, n_components, device, out, train):
     """Fit ridge to every table for every subject: yields (subject, fit) in order."""
     lazy = any(isinstance(table, Lazy) for table in tables.values())
     for subject, (responses, trials) in train.items():
         runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
         shown = stimuli.get_indexer(trials["stimulus_id"])
         in_blocks = lazy or len(trials) > MANY_TRIALS
-        fit = partial(fit_in_blocks, out=out) if in_blocks else fit_at_once
+        fit = partial(fit_in_blocks, device=device, out=out) if in_blocks else fit_at_once
         yield subject, fit(responses, tables, shown, runs, n_components)
 
 
@@ -222,12 +222,13 @@ def fit_at_once(responses, tables, shown, runs, n_components):
         return fit_baseline(responses, targets, runs, n_components)
 
 
-def fit_in_blocks(responses, tables, shown, runs, n_components, out):
+def fit_in_blocks(responses, tables, shown, runs, n_components, device, out):
     """Fit one subject's ridge from rows on disk; its sums lie on disk too while it is fitted."""
     from neurodecode.models.baseline_in_blocks import fit_baseline_in_blocks
 
     scratch = lambda name, shape: out.work_array(f"ridge_{name}", shape)
-    fit = fit_baseline_in_blocks(responses, tables, shown, runs, n_components, scratch)
+    how = n_components, scratch, device
+    fit = fit_baseline_in_blocks(responses, tables, shown, runs, *how)
     for file in out.work.glob("ridge_*.npy"):
         file.unlink()
     return fit

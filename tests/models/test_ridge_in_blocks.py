@@ -11,6 +11,7 @@ from neurodecode.models.baseline import components, fit_baseline, predict_baseli
 from neurodecode.models.baseline_in_blocks import components_in_blocks, fit_baseline_in_blocks
 from neurodecode.models.ridge import fit_ridge
 from neurodecode.models.ridge_in_blocks import fit_ridge_in_blocks
+from neurodecode.models.symmetric import OnDevice, OnProcessor
 
 
 def scratch(name, shape):
@@ -70,6 +71,26 @@ def test_folds_and_penalties_are_those_asked_for(on_disk):
     how = {"fractions": (0.01, 1.0), "n_folds": 3}
     plain, found = fit_ridge(x, y, runs, **how), fit_ridge_in_blocks(x, y, runs, scratch, **how)
     np.testing.assert_allclose(found["alphas"], plain["alphas"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n_trials", "n_channels"), [(240, 30), (80, 120)])
+def test_a_device_solves_the_same_systems(on_disk, n_trials, n_channels, monkeypatch):
+    x, y, runs = linear(n_trials, n_channels)
+    plain = fit_ridge_in_blocks(on_disk(x), y, runs, scratch)
+    monkeypatch.setattr("neurodecode.models.ridge_in_blocks.solvers_of", OnDevice)
+    monkeypatch.setattr("neurodecode.models.symmetric.COLUMNS", 7)
+    found = fit_ridge_in_blocks(on_disk(x), y, runs, scratch)
+    np.testing.assert_array_equal(found["alphas"], plain["alphas"])
+    largest = np.abs(plain["weights"]).max()
+    np.testing.assert_allclose(found["weights"], plain["weights"], atol=1e-6 * largest)
+
+
+@pytest.mark.parametrize("solvers", [OnProcessor(), OnDevice("cpu")], ids=["processor", "device"])
+def test_a_system_that_is_not_definite_has_no_solver(solvers):
+    system = np.asfortranarray(np.diag([2.0, -1.0, 3.0]))
+    assert solvers.solver(system.copy(order="F")) is None
+    solve = solvers.solver(np.asfortranarray(np.diag([2.0, 1.0, 3.0])))
+    np.testing.assert_allclose(solve(np.ones((3, 1), order="F")).ravel(), [0.5, 1.0, 1 / 3])
 
 
 def test_few_loud_trials_among_silent_ones_do_not_break_it():
