@@ -5,9 +5,10 @@ picture occurs twice in it: the same picture seen by two subjects, or twice by o
 negative of itself, so a trial whose picture is already there waits for a later batch.
 """
 
+import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +16,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodecode.contrastive.mixing import mixco
-from neurodecode.core.lazy import IN_MEMORY, Lazy, slices
+from neurodecode.core.lazy import IN_MEMORY, Lazy, row_bytes, slices
 from neurodecode.core.seeds import child_rng, child_seed
+
+DEVICE_SHARE = 0.25  # of a GPU's free memory that a table may fill
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Rows on disk, and their values on a GPU that has ample room."""
+
+    rows: Lazy
+    values: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array."""
+        return self.rows.shape
+
+
+Table = Tensor | Lazy | Resident
 
 
 @dataclass(frozen=True)
@@ -25,7 +44,7 @@ class Rows:
 
     Parameters
     ----------
-    responses : Tensor or Lazy
+    responses : Tensor, Lazy or Resident
         A tensor is on the training device whole; `Lazy` rows are read when asked for.
     stimulus : ndarray of int, shape (n_trials,)
         Row of the targets that each trial is of.
@@ -33,7 +52,7 @@ class Rows:
         Where `Lazy` rows are brought.
     """
 
-    responses: Tensor | Lazy
+    responses: Table
     stimulus: np.ndarray
     device: str = "cpu"
 
@@ -49,11 +68,16 @@ class Rows:
         """Some trials on the training device, in the order of `chosen` (ndarray of int)."""
         return _read(self.responses, chosen, self.device)
 
+    def on(self, device: str) -> "Rows":
+        """The same, to be read to a device."""
+        return replace(self, responses=placed(self.responses, device), device=device)
+
     def blocks(self) -> list[np.ndarray]:
         """All trials in order, cut into what is decoded at once: one block where that is little."""
         if 4 * len(self) * math.prod(self.shape) <= IN_MEMORY:
             return [np.arange(len(self))]
-        return [np.arange(part.start, part.stop) for part in slices(self.responses)]
+        parts = slices(self.responses, len(self))
+        return [np.arange(part.start, part.stop) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -65,16 +89,26 @@ class Targets:
     Studies without pictures have pooled embeddings alone. `Lazy` rows are brought to `device`.
     """
 
-    pooled: Tensor | Lazy
-    tokens: Tensor | Lazy | None = None
-    blurry: Tensor | Lazy | None = None
-    code: Tensor | Lazy | None = None
+    pooled: Table
+    tokens: Table | None = None
+    blurry: Table | None = None
+    code: Table | None = None
     read: Callable[[Tensor], Tensor] | None = None
     device: str = "cpu"
 
     def take(self, name: str, stimuli: np.ndarray) -> Tensor:
         """The target `name` of some stimuli (ndarray of int), on the training device."""
         return _read(getattr(self, name), stimuli, self.device)
+
+    def on(self, device: str) -> "Targets":
+        """The same, to be read to a device."""
+        names = ("pooled", "tokens", "blurry", "code")
+        tables = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        read, owner = self.read, getattr(self.read, "__self__", None)
+        if isinstance(owner, nn.Module):
+            read = getattr(copy.deepcopy(owner).to(device), read.__name__)
+        there = {name: placed(table, device) for name, table in tables.items()}
+        return replace(self, **there, read=read, device=device)
 
     def regressed(self) -> dict[str, Callable]:
         """The names of the targets that are regressed, and by what measure."""
@@ -86,7 +120,27 @@ class Targets:
         return output | ({} if self.code is None else {"code": self.read(output["tokens"])})
 
 
+def placed(table: Table, device: str) -> Table:
+    """Bring a tensor to a device; rows on disk only to a GPU that has four times the room."""
+    if isinstance(table, Tensor):
+        return table.to(device)
+    rows = table.rows if isinstance(table, Resident) else table
+    if len(rows) * row_bytes(rows) > DEVICE_SHARE * _free_bytes(device):
+        return rows
+    values = torch.empty(rows.shape, dtype=torch.float32, device=device)
+    for part in slices(rows):
+        values[part] = torch.as_tensor(np.ascontiguousarray(rows[part]), device=device)
+    return Resident(rows, values)
+
+
+def _free_bytes(device):
+    """Free memory of a GPU; 0 on the CPU, whose memory is what is to be spared."""
+    return torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else 0
+
+
 def _read(table, chosen, device):
+    if isinstance(table, Resident):
+        table = table.values
     if isinstance(table, Tensor):
         return table[torch.from_numpy(chosen)]
     # dropout deals its mask in the order of memory, and chosen channels lie the other way round

@@ -8,11 +8,10 @@ from functools import partial
 import numpy as np
 
 from neurodecode.align.apply import transform
-from neurodecode.core.lazy import IN_MEMORY, Lazy, each_row, moments, row_bytes, slices, taken
+from neurodecode.core.lazy import IN_MEMORY, Lazy, each_row, moments, slices, taken
 from neurodecode.stages.align import large_responses, load_fitted, read_responses
 
 TARGETS = ("pooled", "tokens", "blurry")
-DEVICE_SHARE = 0.25  # of a GPU's memory that responses may fill, and targets may fill
 
 
 def aligned(inputs, subject, rows, whole=False):
@@ -97,28 +96,10 @@ def answered(answers, responses, subject, name):
     return None if said[0] is None else np.concatenate(said)
 
 
-def brought(tables, device):
-    """Arrays by name as tensors on a device; `Lazy` rows too, on a GPU that has ample room."""
+def on_device(rows, device):
+    """An array as a tensor on a device; `Lazy` rows too, on a GPU that has ample room."""
     import torch
 
-    room, out = _room(device), {}
-    for name, rows in tables.items():
-        if not isinstance(rows, Lazy):
-            out[name] = torch.as_tensor(rows, device=device)
-        elif len(rows) * row_bytes(rows) > room:
-            out[name] = rows
-        else:
-            room -= len(rows) * row_bytes(rows)
-            out[name] = torch.empty(rows.shape, dtype=torch.float32, device=device)
-            for part in slices(rows):
-                out[name][part] = torch.as_tensor(rows[part], device=device)
-    return out
+    from neurodecode.contrastive.decoder import placed
 
-
-def _room(device):
-    """Bytes of a GPU that data may fill; 0 on the CPU, where memory is what is to be spared."""
-    import torch
-
-    if torch.device(device).type != "cuda":
-        return 0
-    return torch.cuda.get_device_properties(device).total_memory * DEVICE_SHARE
+    return placed(rows, device) if isinstance(rows, Lazy) else torch.as_tensor(rows, device=device)

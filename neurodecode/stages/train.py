@@ -26,9 +26,9 @@ from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.stages.reading import (
     aligned_rows,
     answered,
-    brought,
     large,
     mean_row,
+    on_device,
     standardise,
     stimulus_rows,
     stimulus_tables,
@@ -251,16 +251,20 @@ def as_rows(side, stimuli, device):
     """Turn (responses, trials) of all subjects into what the decoder's loop reads."""
     from neurodecode.contrastive.decoder import Rows
 
-    responses = brought({subject: own for subject, (own, _) in side.items()}, device)
-    shown = lambda subject: stimuli.get_indexer(side[subject][1]["stimulus_id"])
-    return {subject: Rows(own, shown(subject), device) for subject, own in responses.items()}
+    return {
+        subject: Rows(
+            on_device(responses, device), stimuli.get_indexer(trials["stimulus_id"]), device
+        )
+        for subject, (responses, trials) in side.items()
+    }
 
 
 def as_targets(tables, read, device):
     """Turn the stimulus tables into what the decoder's loop reads."""
     from neurodecode.contrastive.decoder import Targets
 
-    return Targets(**brought(tables, device), read=read, device=device)
+    there = {name: on_device(table, device) for name, table in tables.items()}
+    return Targets(**there, read=read, device=device)
 
 
 def sizes_of(rows, targets):

@@ -84,3 +84,28 @@ def test_rows_and_targets_reach_another_process(both):
     chosen = np.array([5, 2, 2])
     assert torch.equal(again.read(chosen), rows["sub-01"].read(chosen))
     assert torch.equal(there.take("tokens", chosen), targets.take("tokens", chosen))
+
+
+def test_rows_come_to_a_device_with_room_for_them_and_leave_it_again(both, monkeypatch):
+    _, _, (rows, targets) = both
+    rows, chosen = rows["sub-01"], np.array([5, 2, 2])
+    assert isinstance(rows.on("cpu").responses, Lazy)  # whose memory is to be spared
+    monkeypatch.setattr(decoder, "_free_bytes", lambda device: 4 * 60 * 10 * 4)
+    there, said = rows.on("cpu"), targets.on("cpu")
+    assert isinstance(there.responses, decoder.Resident) and there.shape == rows.shape
+    assert torch.equal(there.responses.values, torch.as_tensor(rows.responses[:]))
+    assert torch.equal(there.read(chosen), rows.read(chosen))
+    assert torch.equal(said.take("tokens", chosen), targets.take("tokens", chosen))
+    monkeypatch.setattr(decoder, "_free_bytes", lambda device: 4 * 60 * 10 * 4 - 1)
+    assert isinstance(there.on("cpu").responses, Lazy)
+
+
+def test_tensors_and_what_reads_a_code_go_along(both):
+    _, (rows, targets), _ = both
+    code = torch.nn.Linear(4, 2)
+    targets = Targets(targets.pooled, targets.tokens, code=targets.pooled[:, :2], read=code.forward)
+    there = targets.on("cpu")
+    assert there.read.__self__ is not code
+    said = torch.ones(3, 4)
+    assert torch.equal(there.complete({"tokens": said})["code"], code(said))
+    assert torch.equal(rows["sub-01"].on("cpu").responses, rows["sub-01"].responses)
