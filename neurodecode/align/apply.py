@@ -7,18 +7,22 @@ import numpy as np
 
 from neurodecode.align.base import Aligner
 from neurodecode.align.times import Reading
+from neurodecode.core.lazy import Lazy, row_bytes
 
 Arrays = dict[str, np.ndarray]
 
 
 class Scaler(Protocol):
-    """Brings one subject's channels to one scale; see `neurodecode.signal.scaling`."""
+    """Brings one subject's channels to one scale; see `neurodecode.signal.scaling`.
+
+    For studies larger than memory it also has `fit_rows`: the same as `fit`, of `Lazy` rows.
+    """
 
     def fit(self, responses: np.ndarray, trials) -> Arrays:
         """Fit on training rows, (n_trials, n_channels[, n_times])."""
 
     def transform(self, responses: np.ndarray, state: Arrays) -> np.ndarray:
-        """Scale any rows; the shape stays."""
+        """Scale any rows; the shape stays. Each row by itself."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,25 @@ class Fitted:
     channels: Arrays
     maps: Arrays
     read: Reading | None = None
+
+
+def fit_scaler(scaler: Scaler, responses: np.ndarray | Lazy, trials) -> Arrays:
+    """Fit a scaler to training rows, read block by block if they are `Lazy`.
+
+    Raises
+    ------
+    ValueError
+        If they are and the scaler can only be fitted to all of them at once.
+    """
+    if not isinstance(responses, Lazy):
+        return scaler.fit(responses, trials)
+    if not hasattr(scaler, "fit_rows"):
+        raise ValueError(
+            f"{type(scaler).__name__} fits its scale to all training rows at once, and these take "
+            f"{len(responses) * row_bytes(responses) / 2**30:.1f} GiB: give it a method "
+            "fit_rows(rows, trials) that reads them in blocks, or choose scaling=zscore"
+        )
+    return scaler.fit_rows(responses, trials)
 
 
 def transform(

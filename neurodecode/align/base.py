@@ -9,7 +9,10 @@ import numpy as np
 
 
 class Aligner(Protocol):
-    """Learn a map from responses to the same stimuli, then apply it to any trial."""
+    """Learn a map from responses to the same stimuli, then apply it to any trial.
+
+    One whose attribute `learns` is False is never asked to fit.
+    """
 
     def fit(self, source: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
         """Fit the map of (n_stimuli, n_source) responses to (n_stimuli, n_reference) responses.

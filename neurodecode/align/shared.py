@@ -2,9 +2,20 @@
 
 import numpy as np
 
+from neurodecode.core.lazy import Lazy, slices
 
-def stimulus_means(responses: np.ndarray, stimulus_ids) -> tuple[np.ndarray, np.ndarray]:
-    """Average the repeats of each stimulus.
+
+def stimulus_means(
+    responses: np.ndarray | Lazy, stimulus_ids, among=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the repeats of each stimulus, reading the responses block by block.
+
+    Parameters
+    ----------
+    responses : ndarray or Lazy, shape (n_trials, n_channels[, n_times])
+    stimulus_ids : array of str, shape (n_trials,)
+    among : array of str, optional
+        Only of these stimuli.
 
     Returns
     -------
@@ -13,9 +24,11 @@ def stimulus_means(responses: np.ndarray, stimulus_ids) -> tuple[np.ndarray, np.
     means : ndarray of float64, shape (n_stimuli, n_channels[, n_times])
     """
     ids = np.asarray(stimulus_ids, str)
-    names, which, counts = np.unique(ids[ids != ""], return_inverse=True, return_counts=True)
+    told = np.flatnonzero(ids != "" if among is None else (ids != "") & np.isin(ids, among))
+    names, which, counts = np.unique(ids[told], return_inverse=True, return_counts=True)
     sums = np.zeros((len(names), *responses.shape[1:]))
-    np.add.at(sums, which, responses[ids != ""])
+    for part in slices(responses, len(told)):
+        np.add.at(sums, which[part], responses[told[part]])
     return names, sums / counts.reshape(-1, *[1] * (responses.ndim - 1))
 
 
@@ -27,10 +40,10 @@ def shared_responses(source, source_ids, reference, reference_ids):
     source, reference : ndarray, shapes (n_shared, n_source[, n_times]) and (n_shared, n_reference…)
         Row i of both belongs to the same stimulus.
     """
-    names_a, means_a = stimulus_means(source, source_ids)
-    names_b, means_b = stimulus_means(reference, reference_ids)
-    _, rows_a, rows_b = np.intersect1d(names_a, names_b, return_indices=True)
-    return means_a[rows_a], means_b[rows_b]
+    shared = np.intersect1d(np.asarray(source_ids, str), np.asarray(reference_ids, str))
+    _, source = stimulus_means(source, source_ids, shared)
+    _, reference = stimulus_means(reference, reference_ids, shared)
+    return source, reference
 
 
 def mean_correlation(predicted: np.ndarray, measured: np.ndarray) -> float:

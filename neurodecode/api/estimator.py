@@ -186,27 +186,21 @@ def _fit_network(decoder, X, y, groups):
     """Train towards unit rows; the epoch is chosen on groups that train nothing."""
     import torch
 
-    from neurodecode.contrastive import decoder as contrastive
-    from neurodecode.contrastive.loop import Plan, fit
+    from neurodecode.contrastive.decoder import Lesson
+    from neurodecode.contrastive.loop import Plan
     from neurodecode.contrastive.losses import MindEyeLoss
+    from neurodecode.contrastive.rows import Rows, Targets
 
     seed = int(check_random_state(decoder.random_state).randint(2**31))
     pictures, stimulus = np.unique(y, axis=0, return_inverse=True)  # no picture is its own rival
     train, val = validation_groups(groups, decoder.validation, seed)
     tensor = lambda rows: torch.as_tensor(rows, dtype=torch.float32, device=decoder.device)
-    held_out, rows = (
-        {BRAIN: contrastive.Rows(tensor(X[side]), stimulus[side])} for side in (val, train)
-    )
-    targets = contrastive.Targets(tensor(_unit_rows(pictures)))
+    held_out, rows = ({BRAIN: Rows(tensor(X[side]), stimulus[side])} for side in (val, train))
+    targets = Targets(tensor(_unit_rows(pictures)))
     plan = Plan(decoder.n_epochs, decoder.learning_rate, select="best", seed=seed)
-    seen = {BRAIN: stimulus[train]}
-    decoder.network_, decoder.history_ = fit(
-        _untrained(decoder, X.shape[1], y.shape[1], seed),
-        batches=lambda epoch: contrastive.epoch_batches(seen, BATCH, seed, epoch),
-        loss=contrastive.decoder_loss(MindEyeLoss(), rows, targets, plan.n_epochs, {}),
-        validate=lambda network, epoch: contrastive.validation_scores(network, held_out, targets),
-        plan=plan,
-    )
+    lesson = Lesson(MindEyeLoss(), rows, held_out, targets, {}, BATCH, plan)
+    untrained = _untrained(decoder, X.shape[1], y.shape[1], seed)
+    decoder.network_, decoder.history_ = lesson.learn(untrained)
 
 
 def _untrained(decoder, n_features, dim, seed):

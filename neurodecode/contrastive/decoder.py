@@ -4,7 +4,6 @@ A batch holds equally many trials of each subject and contrasts all of them with
 `batches`. Several processes may share a batch; see `gather`.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,66 +17,7 @@ from neurodecode.contrastive.batches import Batch, epoch_batches
 from neurodecode.contrastive.gather import ALONE, Dealt, Rank, send
 from neurodecode.contrastive.loop import Plan, fit
 from neurodecode.contrastive.mixing import blend, draw_mixture
-
-AT_ONCE = 1024  # validation trials
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Trials of one subject: responses (n_trials, n_channels), and each one's stimulus row."""
-
-    responses: Tensor
-    stimulus: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.stimulus)
-
-    def read(self, chosen: np.ndarray) -> Tensor:
-        """The responses of some trials, by their numbers."""
-        return self.responses[send(chosen, self.responses.device)]
-
-    def on(self, device) -> "Rows":
-        """The same, to be read to a device."""
-        return replace(self, responses=self.responses.to(device))
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What the decoder should say of each stimulus.
-
-    pooled (n_stimuli, dim) unit rows; tokens (n_stimuli, n_tokens, token_dim) standardised; blurry
-    (n_stimuli, height, width, 3) in [0, 1]; code (n_stimuli, n_code), which `read` finds in tokens.
-    Studies without pictures have pooled embeddings alone.
-    """
-
-    pooled: Tensor
-    tokens: Tensor | None = None
-    blurry: Tensor | None = None
-    code: Tensor | None = None
-    read: Callable[[Tensor], Tensor] | None = None
-
-    def take(self, name: str, stimuli: np.ndarray) -> Tensor:
-        """The targets called `name` of some stimuli, by their numbers."""
-        table = getattr(self, name)
-        return table[send(stimuli, table.device)]
-
-    def on(self, device) -> "Targets":
-        """The same, to be read to a device."""
-        names = ("pooled", "tokens", "blurry", "code")
-        tables = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-        read, owner = self.read, getattr(self.read, "__self__", None)
-        if isinstance(owner, nn.Module):
-            read = getattr(copy.deepcopy(owner).to(device), read.__name__)
-        return replace(self, **{n: t.to(device) for n, t in tables.items()}, read=read)
-
-    def regressed(self) -> dict[str, Callable]:
-        """The targets that are regressed, and by what measure."""
-        measures = {"tokens": F.mse_loss, "blurry": F.l1_loss, "code": F.mse_loss}
-        return {name: m for name, m in measures.items() if getattr(self, name) is not None}
-
-    def complete(self, output: dict) -> dict:
-        """Add to a network's output the code of its tokens."""
-        return output | ({} if self.code is None else {"code": self.read(output["tokens"])})
+from neurodecode.contrastive.rows import Rows, Targets
 
 
 def decoder_loss(
@@ -181,27 +121,21 @@ def validation_scores(
     """
     per_subject = []
     for subject, seen in rows.items():
-        output = targets.complete(_decoded(model, subject, seen))
         candidates, own = np.unique(seen.stimulus, return_inverse=True)
         pictures = targets.take("pooled", candidates)
-        cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
-        rank = own_rank(cosine.cpu().numpy(), own)
+        ranks, errors = [], {name: 0.0 for name in targets.regressed()}
+        for block in seen.blocks():
+            output = targets.complete(model(seen.read(block), subject)._asdict())
+            cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
+            ranks.append(own_rank(cosine.cpu().numpy(), own[block]))
+            for name, measure in targets.regressed().items():
+                wanted = targets.take(name, seen.stimulus[block])
+                share = len(block) / len(seen)
+                errors[name] += share * measure(output[name].float(), wanted).item()
+        rank = np.concatenate(ranks)
         scores = {"score": (1 / rank).mean(), "top1": np.clip(2 - rank, 0, 1).mean()}
-        for name, measure in targets.regressed().items():
-            wanted = targets.take(name, seen.stimulus)
-            scores[name] = measure(output[name].float(), wanted).item()
-        per_subject.append(scores)
+        per_subject.append(scores | errors)
     return {name: float(np.mean([s[name] for s in per_subject])) for name in per_subject[0]}
-
-
-def _decoded(model, subject, seen):
-    """Decode all trials, not all at once."""
-    several = [
-        model(seen.read(np.arange(first, min(first + AT_ONCE, len(seen)))), subject)._asdict()
-        for first in range(0, len(seen), AT_ONCE)
-    ]
-    whole = {name for name, part in several[0].items() if part is not None}
-    return {name: torch.cat([some[name] for some in several]) for name in whole}
 
 
 def own_rank(similarity: np.ndarray, own: np.ndarray) -> np.ndarray:

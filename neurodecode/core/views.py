@@ -3,12 +3,14 @@
 import json
 import math
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from neurodecode.core.errors import SealedError, UserError
 from neurodecode.core.key import file_digest
+from neurodecode.core.lazy import Lazy, Mapped
 from neurodecode.core.progress import log, progress
 
 TEXT_COLUMNS = {"subject", "session", "run", "split", "condition", "metric", "trial_type", "label"}
@@ -121,6 +123,28 @@ class View:
         SealedError
             If test rows are asked for by a stage that does not declare ``opens_test``.
         """
+        artifact, keep, trials = self._split_rows(subject, rows)
+        return np.asarray(opened(artifact, "responses.npy")[keep]), trials
+
+    def rows(self, subject, rows="train"):
+        """Like `responses`, but nothing is read yet: (`Lazy` rows, trials).
+
+        Test rows are sealed in the same way, and asking for them is recorded as an opening.
+        """
+        artifact, keep, trials = self._split_rows(subject, rows)
+        return Lazy(Mapped(partial(opened, artifact, "responses.npy")), keep), trials
+
+    def lazy(self, stage, name, each=None):
+        """All rows of an ``.npy`` file, unread: `Lazy`."""
+        self._may_read(stage, name)
+        return Lazy(Mapped(partial(opened, self._artifact(stage, each), name)))
+
+    def size(self, stage, name, each=None):
+        """Bytes of an input file, as its manifest says: nothing is opened, sealed or not."""
+        return self._artifact(stage, each).files[name]["size"]
+
+    def _split_rows(self, subject, rows):
+        """Which rows of a subject's responses were asked for, once that is allowed."""
         wanted = rows.split("+")
         if unknown := set(wanted) - set(SPLITS):
             raise ValueError(f"rows={rows!r}: {unknown} is not one of {', '.join(SPLITS)}")
@@ -130,8 +154,8 @@ class View:
         split = self.table("split", "split.tsv").set_index("trial_id")["split"]
         trials["split"] = trials["trial_id"].map(split).fillna("")
         keep = np.flatnonzero(trials["split"].isin(wanted))
-        responses = self._artifact("preprocess", subject).array("responses.npy")
-        return np.asarray(responses[keep]), trials.iloc[keep].reset_index(drop=True)
+        found = trials.iloc[keep].reset_index(drop=True)
+        return self._artifact("preprocess", subject), keep, found
 
     def _may_read(self, stage, name):
         if name in self._sealed.get(stage, ()):
@@ -205,6 +229,13 @@ class Folder:
         _reserve(self.path(name))
         return array
 
+    def work_array(self, name, shape, dtype=float):
+        """Return a memory map of a new ``.npy`` file in `work`, columns first in memory."""
+        path = self.work / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, "w+", dtype, shape, fortran_order=True)
+        _reserve(path)
+        return array
+
     def save_table(self, name, table):
         """Write a DataFrame as TSV or parquet, by the name's suffix."""
         if name.endswith(".parquet"):
@@ -231,6 +262,11 @@ class Folder:
     def log(self, line):
         """Tell the user one line."""
         log.info("    %s", line)
+
+
+def opened(artifact, name):
+    """Memory-map an artifact's ``.npy`` file, checked: what `Mapped` opens in any process."""
+    return artifact.array(name)
 
 
 def read_table(path):

@@ -4,6 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
+from neurodecode.core.lazy import Lazy, slices
+
 
 def repeat_correlation(responses, stimulus_ids):
     """Correlate single trials of the same stimuli, for each channel.
@@ -13,7 +15,8 @@ def repeat_correlation(responses, stimulus_ids):
 
     Parameters
     ----------
-    responses : ndarray, shape (n_trials, n_channels)
+    responses : ndarray or Lazy, shape (n_trials, n_channels)
+        Lazy rows are read block by block.
     stimulus_ids : array of str, shape (n_trials,)
         In the order of presentation; stimuli shown once do not enter.
 
@@ -23,11 +26,12 @@ def repeat_correlation(responses, stimulus_ids):
         0 for a constant channel; NaN throughout if fewer than three stimuli repeat.
     """
     repeats = _repeats(stimulus_ids)
+    correlate = _pearson_of_rows if isinstance(responses, Lazy) else _pearson_of_arrays
     total, weight = np.zeros(responses.shape[1]), 0
     for i, j in combinations(range(repeats.shape[1]), 2):
         both = repeats[(repeats[:, i] >= 0) & (repeats[:, j] >= 0)]
         if len(both) >= 3:
-            total += len(both) * _pearson(responses[both[:, i]], responses[both[:, j]])
+            total += len(both) * correlate(responses, both[:, i], both[:, j])
             weight += len(both)
     return total / weight if weight else np.full(responses.shape[1], np.nan)
 
@@ -103,6 +107,26 @@ def _repeats(stimulus_ids):
     first = np.cumsum(counts) - counts
     table[which[order], np.arange(len(which)) - np.repeat(first, counts)] = order
     return table
+
+
+def _pearson_of_arrays(responses, first, second):
+    return _pearson(responses[first], responses[second])
+
+
+def _pearson_of_rows(rows, first, second):
+    """Correlate some rows with others, read block by block; the sums are of what differs from the
+    first rows, so that a constant channel has exactly no variance."""
+    origin = rows[first[:1]].astype(float), rows[second[:1]].astype(float)
+    sums = np.zeros((5, rows.shape[1]))
+    for part in slices(rows, len(first)):
+        a = rows[first[part]] - origin[0]
+        b = rows[second[part]] - origin[1]
+        products = [np.einsum("tc,tc->c", *pair) for pair in ((a, a), (b, b), (a, b))]
+        sums += [a.sum(axis=0), b.sum(axis=0), *products]
+    a, b, aa, bb, ab = sums / len(first)
+    scale = np.sqrt(np.maximum((aa - a * a) * (bb - b * b), 0)) * len(first)
+    cross = (ab - a * b) * len(first)
+    return np.divide(cross, scale, out=np.zeros_like(scale), where=scale > 1e-12)
 
 
 def _pearson(a, b):

@@ -1,10 +1,13 @@
 """Bring channels to one scale: fitted on training rows, applied to any.
 
 A scaler has `fit` (responses, trials -> dictionary of plain arrays) and `transform` (responses,
-that dictionary); a channel that was constant in training comes out as 0.
+that dictionary); a channel that was constant in training comes out as 0. One that also has
+`fit_rows` (the same, of `neurodecode.core.lazy.Lazy` rows) serves studies larger than memory.
 """
 
 import numpy as np
+
+from neurodecode.core.lazy import moments, slices
 
 
 class Standard:
@@ -13,6 +16,11 @@ class Standard:
     def fit(self, responses, trials):
         """Return ``mean`` and ``std`` of each channel, at each time where there are times."""
         mean, std = fit_scaling(responses)
+        return {"mean": mean, "std": std}
+
+    def fit_rows(self, rows, trials):
+        """Fit as `fit` does, on rows that are read block by block."""
+        mean, std = fit_scaling_rows(rows)
         return {"mean": mean, "std": std}
 
     def transform(self, responses, state):
@@ -47,6 +55,31 @@ def fit_scaling(responses):
     varies = np.ptp(responses, axis=0) > 0
     std = np.where(varies, responses.std(axis=0), 0)
     return responses.mean(axis=0).astype(np.float32), std.astype(np.float32)
+
+
+def fit_scaling_rows(rows):
+    """Fit as `fit_scaling` does, in one pass through blocks of rows: equal to 1e-6.
+
+    Parameters
+    ----------
+    rows : Lazy, shape (n_trials, n_channels[, n_times])
+    """
+    if not len(rows):
+        raise ValueError("there are no training rows to fit the scaling on")
+    mean, variance = moments(rows)
+    if bad := int((~np.isfinite(variance)).sum()):
+        raise ValueError(f"{bad} channels hold values that are not finite: preprocess them again")
+    std = np.where(varying(rows), np.sqrt(variance), 0)
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def varying(rows):
+    """Say of each channel, at each time, whether it differs between any two rows."""
+    low, high = np.full((2, *rows.shape[1:]), np.nan)
+    for part in slices(rows):
+        block = rows[part]
+        low, high = np.fmin(low, block.min(axis=0)), np.fmax(high, block.max(axis=0))
+    return high > low
 
 
 def apply_scaling(responses, mean, std):

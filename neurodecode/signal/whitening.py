@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from neurodecode.core.lazy import BLOCK, IN_MEMORY, row_bytes
 from neurodecode.core.ranges import Positive, Share
 from neurodecode.signal.scaling import apply_scaling
 
@@ -62,18 +63,48 @@ class NoiseWhitening:
         responses = np.asarray(responses, np.float32)
         if not len(responses):
             raise ValueError("there are no training rows to fit the scaling on")
-        if not np.isfinite(responses).all():
-            axes = tuple(i for i in range(responses.ndim) if i != 1)
-            bad = int((~np.isfinite(responses)).any(axis=axes).sum())
-            raise ValueError(
-                f"{bad} channels hold values that are not finite: preprocess them again"
-            )
+        _check_finite(responses)
         centre, scale = _centre_and_scale(responses, self.robust)
         state = {"centre": centre, "scale": scale}
         if self.whiten:
             noise = noise_of(self._limited(responses, state), trials)
             state["whitener"] = whitener(noise, scale > 0, self.shrinkage)
         return state
+
+    def fit_rows(self, rows, trials):
+        """Fit as `fit` does, to the same numbers, on `Lazy` rows larger than memory.
+
+        Centre and scale are fitted to a few channels of all trials at a time, the whitener to a few
+        times: each reads the rows once. At one time all channels of all trials must fit.
+        """
+        if not len(rows):
+            raise ValueError("there are no training rows to fit the scaling on")
+        centre_and_scale = []
+        for channels in _shares(rows.shape[1], len(rows) * row_bytes(rows)):
+            block = rows.part(channels)
+            _check_finite(block)
+            centre_and_scale.append(_centre_and_scale(block, self.robust))
+        centre, scale = map(np.concatenate, zip(*centre_and_scale, strict=True))
+        state = {"centre": centre, "scale": scale}
+        if self.whiten:
+            state["whitener"] = self._whitener_of(rows, trials, state)
+        return state
+
+    def _whitener_of(self, rows, trials, state):
+        n_times, varies = rows.shape[2] if rows.ndim > 2 else 1, state["scale"] > 0
+        one_time = len(rows) * row_bytes(rows) / n_times
+        if one_time > 2 * IN_MEMORY:
+            raise ValueError(
+                f"the noise of {len(rows)} trials of {rows.shape[1]} channels cannot be whitened: "
+                f"one time of all takes {one_time / 2**30:.1f} GiB, and {2 * IN_MEMORY / 2**30:g} "
+                "are allowed: set scaling.whiten=false, or preprocess to fewer channels"
+            )
+        covariances = []
+        for times in _shares(n_times, n_times * one_time):
+            block = rows.part((slice(None), times)) if rows.ndim > 2 else rows[:]
+            noise = noise_of(self._limited(block, state), trials)
+            covariances += _covariances(noise, varies, self.shrinkage)
+        return _inverse_root(np.mean(covariances, axis=0), varies)
 
     def transform(self, responses, state):
         """Scale, limit and whiten trials (n_trials, n_channels[, n_times]): float32."""
@@ -138,16 +169,35 @@ def whitener(noise, varies, shrinkage):
     whitener : ndarray of float32, shape (n_channels, n_channels)
         Symmetric: a whitened channel is the one nearest to the channel itself.
     """
+    return _inverse_root(np.mean(_covariances(noise, varies, shrinkage), axis=0), varies)
+
+
+def _covariances(noise, varies, shrinkage):
+    """Covariance of the channels that vary, of each time."""
     noise = noise.reshape(*noise.shape[:2], -1)[:, varies]
-    covariance = np.mean(
-        [_covariance(noise[..., t], shrinkage) for t in range(noise.shape[2])], axis=0
-    )
+    return [_covariance(noise[..., t], shrinkage) for t in range(noise.shape[2])]
+
+
+def _inverse_root(covariance, varies):
     values, vectors = np.linalg.eigh(covariance)
     kept = values > 1e-10 * values.max()  # directions without any noise carry nothing
     root = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
     whole = np.zeros((len(varies), len(varies)), np.float32)
     whole[np.ix_(varies, varies)] = root
     return whole
+
+
+def _shares(n, n_bytes):
+    """Cut n channels, or times, of an array of so many bytes into slices of a few blocks each."""
+    step = max(1, int(n * 4 * BLOCK / n_bytes))
+    return [slice(first, first + step) for first in range(0, n, step)]
+
+
+def _check_finite(responses):
+    if not np.isfinite(responses).all():
+        axes = tuple(i for i in range(responses.ndim) if i != 1)
+        bad = int((~np.isfinite(responses)).any(axis=axes).sum())
+        raise ValueError(f"{bad} channels hold values that are not finite: preprocess them again")
 
 
 def _centre_and_scale(responses, robust):

@@ -6,12 +6,14 @@ anatomically nearest channels reach.
 """
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy as np
 
 from neurodecode.align.apply import (
     Fitted,
     as_samples,
+    fit_scaler,
     map_channels,
     scale_and_select,
     subject_state,
@@ -21,9 +23,11 @@ from neurodecode.align.shared import mean_correlation, shared_responses
 from neurodecode.align.times import Reading, reading
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
+from neurodecode.core.lazy import IN_MEMORY, each_row
 from neurodecode.core.ranges import Correlation, Positive
 from neurodecode.core.stage import stage
 from neurodecode.signal.reliability import repeat_correlation
+from neurodecode.signal.scaling import varying
 
 COLUMNS = ["subject", "aligner", "score", "identity", "gain", "n"]
 POSITIONS = "space/positions_mm.npy"
@@ -56,28 +60,29 @@ def run(config, inputs, out):
     others = [s for s in subjects if s != reference]
     fitted = Fitted(build(config.scaling), build(config.aligner), {}, {}, {})
     read = reading(times_of(inputs, reference), config.window_s, config.step_s)
+    large = large_responses(inputs)
 
     train = {}
     for subject in subjects:
-        responses, trials = inputs.responses(subject, rows="train")
-        state = fitted.scaler.fit(responses, trials)
+        responses, trials = read_responses(inputs, subject, "train", large)
+        state = fit_scaler(fitted.scaler, responses, trials)
         fitted.scaling.update({f"{subject}/{name}": array for name, array in state.items()})
-        scaled = fitted.scaler.transform(responses, state)
+        scaled = each_row(partial(fitted.scaler.transform, state=state), responses)
         reliability, varies = channel_reliability(scaled, trials["stimulus_id"])
         kept = reliable_channels(reliability, varies, config.min_reliability, subject)
         out.log(f"{subject}: {len(kept)} of {len(varies)} channels")
         fitted.channels[subject] = kept
         fitted.channels[f"{subject}/reliability"] = reliability.astype(np.float32)
         fitted.channels[f"{subject}/shape"] = np.array(responses.shape[1:])
-        train[subject] = scaled[:, kept], trials
+        train[subject] = each_row(partial(chosen_channels, kept=kept), scaled), trials
 
-    for subject in others:
+    for subject in others if getattr(fitted.aligner, "learns", True) else ():
         source, target = map(as_samples, paired(train[subject], train[reference]))
         state = fitted.aligner.fit(source, target)
         fitted.maps.update({f"{subject}/{name}": array for name, array in state.items()})
 
-    target = val_trials(inputs, reference, fitted)
-    rows = [(s, *held_out_gain(inputs, s, reference, target, fitted)) for s in others]
+    target = val_trials(inputs, reference, fitted, large) if others else None
+    rows = [(s, *held_out_gain(inputs, s, reference, target, fitted, large)) for s in others]
     out.save_tensors("scaling.safetensors", fitted.scaling)
     out.save_tensors("channels.safetensors", fitted.channels)
     out.save_tensors("maps.safetensors", fitted.maps)
@@ -114,11 +119,33 @@ def reference_subject(wanted, subjects):
     return wanted or subjects[0]
 
 
+def large_responses(inputs):
+    """Whether the responses of all subjects together are more than is read at once."""
+    subjects = inputs.members("preprocess")
+    total = sum(inputs.size("preprocess", "responses.npy", subject) for subject in subjects)
+    return total > IN_MEMORY
+
+
+def read_responses(inputs, subject, rows, lazily):
+    """Some split rows of a subject, (responses, trials): an array, or `Lazy` rows."""
+    return (inputs.rows if lazily else inputs.responses)(subject, rows=rows)
+
+
+def chosen_channels(responses, kept):
+    """The channels that are kept."""
+    return responses[:, kept]
+
+
+def flat_rows(responses):
+    """Trials as rows of features: channels, or channels at each time."""
+    return responses.reshape(len(responses), -1)
+
+
 def channel_reliability(scaled, stimulus_ids):
     """Return the repeat correlation of each channel, the mean over its times, and if it varies."""
-    flat = scaled.reshape(len(scaled), -1)
+    flat = each_row(flat_rows, scaled)
     by_channel = lambda values: values.reshape(scaled.shape[1], -1)
-    varies = by_channel(np.ptp(flat, axis=0)).max(axis=1) > 0
+    varies = by_channel(varying(flat)).any(axis=1)
     return by_channel(repeat_correlation(flat, stimulus_ids)).mean(axis=1), varies
 
 
@@ -142,23 +169,30 @@ def paired(source, reference):
     return shared_responses(source[0], ids[0], reference[0], ids[1])
 
 
-def val_trials(inputs, subject, fitted):
+def val_trials(inputs, subject, fitted, lazily):
     """Return a subject's validation responses, scaled and selected, and their trials."""
-    responses, trials = inputs.responses(subject, rows="val")
-    return scale_and_select(responses, subject, fitted), trials
+    responses, trials = read_responses(inputs, subject, "val", lazily)
+    step = partial(scale_and_select, subject=subject, fitted=fitted)
+    return each_row(step, responses), trials
 
 
-def held_out_gain(inputs, subject, reference, target, fitted):
+def held_out_gain(inputs, subject, reference, target, fitted, lazily):
     """Score one subject's map on validation rows: aligner, score, identity, gain, n."""
-    own, trials = val_trials(inputs, subject, fitted)
+    own, trials = val_trials(inputs, subject, fitted, lazily)
     nearest = nearest_of(inputs, subject, reference, fitted.channels)
-    before = None if nearest is None else paired((own[:, nearest], trials), target)
+    place = partial(chosen_channels, kept=nearest)
+    before = None if nearest is None else paired((each_row(place, own), trials), target)
     state = subject_state(fitted.maps, subject)
-    mapped = map_channels(fitted.aligner, own, state) if state else None
-    after = before if mapped is None else paired((mapped, trials), target)
+    by_map = partial(mapped_rows, aligner=fitted.aligner, state=state)
+    after = paired((each_row(by_map, own), trials), target) if state else before
     score, identity = _correlation(after), _correlation(before)
-    n = len(paired((own, trials), target)[0])
+    n = len({*trials["stimulus_id"]} & {*target[1]["stimulus_id"]} - {""})
     return type(fitted.aligner).__name__.lower(), score, identity, score - identity, n
+
+
+def mapped_rows(responses, aligner, state):
+    """Map trials by a fitted state."""
+    return map_channels(aligner, responses, state)
 
 
 def _correlation(pair):

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from neurodecode.core.lazy import Lazy, slices
+
 NOT_NUISANCE = ("trial_id", "run")  # columns of nuisance.tsv that only say which trial it is
 
 
@@ -120,7 +122,13 @@ def category_means(categories, names, tables):
     """Average each table (n_stimuli, ...) over the stimuli of each category: (n_names, ...)."""
     weights = one_hot(categories, names)
     weights /= weights.sum(axis=0)
-    return {n: np.tensordot(weights.T, table, axes=1) for n, table in tables.items()}
+    return {name: _weighted_sums(weights, table) for name, table in tables.items()}
+
+
+def _weighted_sums(weights, table):
+    if not isinstance(table, Lazy):
+        return np.tensordot(weights.T, table, axes=1)
+    return sum(np.tensordot(weights[part].T, table[part], axes=1) for part in slices(table))
 
 
 def category_answers(means):

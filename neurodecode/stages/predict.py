@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurodecode.core.build import build
+from neurodecode.core.lazy import slices
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
@@ -22,7 +23,13 @@ from neurodecode.stages.controls import (
     other_of_category,
     other_stimulus,
 )
-from neurodecode.stages.train import aligned, code_reader, stimulus_tables
+from neurodecode.stages.reading import (
+    aligned_rows,
+    large,
+    stimulus_rows,
+    stimulus_tables,
+)
+from neurodecode.stages.train import code_reader
 
 CONDITIONS = [
     ("model", "model", True, "The trained network, its tokens sampled from the prior."),
@@ -91,9 +98,9 @@ def run(config, inputs, out):
     from neurodecode.models.answers import network_answers, ridge_answers
 
     subject = inputs.each
-    measured, trials = aligned(inputs, subject, "test")
+    measured, trials = aligned_rows(inputs, subject, "test")
     responses, rows = test_rows(measured, trials, config.averaging)
-    stimuli, tables = stimulus_tables(inputs)
+    stimuli, tables = stimulus_rows(inputs) if large(inputs) else stimulus_tables(inputs)
     trained = inputs.tensors("train", "weights.safetensors")
     decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
 
@@ -183,7 +190,8 @@ def averaged(responses, trials, by, keep=()):
     names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
     n_repeats = np.bincount(row)
     means = np.zeros((len(names), *responses.shape[1:]))
-    np.add.at(means, row, responses)
+    for part in slices(responses):
+        np.add.at(means, row[part], responses[part])
     means /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
     grouped = trials.groupby(row)
     rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}

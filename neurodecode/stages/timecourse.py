@@ -20,7 +20,7 @@ from neurodecode.core.stage import stage
 from neurodecode.stages.align import times_of
 from neurodecode.stages.controls import other_stimulus
 from neurodecode.stages.predict import test_rows
-from neurodecode.stages.train import aligned, stimulus_tables
+from neurodecode.stages.reading import aligned, stimulus_tables
 
 CHANCE = 0.5
 ALL = "all"  # the mean over subjects

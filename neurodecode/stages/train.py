@@ -11,18 +11,33 @@ that comes trained brings its own code and its own scale of tokens.
 """
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy as np
 
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
+from neurodecode.core.lazy import Lazy, each_row, slices, taken
 from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
 from neurodecode.rigour.permutation import permuted_stimuli
-from neurodecode.stages.align import load_fitted
 from neurodecode.stages.controls import Told, category_means, control_answers
+from neurodecode.stages.reading import (
+    aligned_rows,
+    answered,
+    large,
+    mean_row,
+    on_device,
+    standardise,
+    stimulus_rows,
+    stimulus_tables,
+    training_statistics,
+)
 from neurodecode.weights import named_folders
+
+# himalaya holds the hat matrix of each penalty, 7 bytes times the square of the trials.
+MANY_TRIALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,30 +86,33 @@ def run(config, inputs, out):
 
     check_devices(config.device, config.devices)
     subjects = inputs.members("preprocess")
-    train, val = ({s: aligned(inputs, s, rows) for s in subjects} for rows in ("train", "val"))
+    side = lambda rows: {subject: aligned_rows(inputs, subject, rows) for subject in subjects}
+    train, val = side("train"), side("val")
     check_validation(val)
     if config.permutation is not None:
         train, val = (permuted(side, config.permutation) for side in (train, val))
         out.log("labels permuted: this is a draw of the null, no decoder")
-    stimuli, tables = stimulus_tables(inputs)
+    stimuli, tables = stimulus_rows(inputs) if large(inputs) else stimulus_tables(inputs)
     seen = np.unique([i for _, t in train.values() for i in stimuli.get_indexer(t["stimulus_id"])])
     statistics = training_statistics(tables, seen)
     prior = untrained_prior(config, tables)
     if prior is not None:
         statistics |= {f"targets/{n}": array for n, array in prior.statistics().items()}
     if "tokens" in tables:
-        tables["tokens"] = standardise(tables["tokens"], statistics)
+        scale = {part: statistics[f"targets/tokens_{part}"] for part in ("mean", "std")}
+        tables["tokens"] = each_row(partial(standardise, **scale), tables["tokens"])
     if code_reader(prior) is not None:
         tables["code"] = code_of(prior, tables["tokens"])
 
     ridge = {}
     asked = {n: t for n, t in tables.items() if n != "tokens" or "code" not in tables}
-    fits = baselines(train, stimuli, asked, config.ridge_components)
+    fit_all = partial(baselines, stimuli, asked, config.ridge_components, config.device, out)
+    fits = fit_all(train)
     for subject, fit in out.progress(fits, total=len(subjects), label="ridge"):
         ridge |= {f"{subject}/{name}": array for name, array in fit.items()}
 
     told = Told.of(inputs, {s: trials for s, (_, trials) in train.items()}, stimuli, seen)
-    controls = fit_controls(told, train, stimuli, asked, seen, config.ridge_components)
+    controls = fit_controls(told, train, stimuli, asked, seen, fit_all)
 
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
     read = code_reader(prior)
@@ -127,17 +145,6 @@ def run(config, inputs, out):
     out.save_json("config.json", made | {"sizes": asdict(sizes), "code": code})
 
 
-def aligned(inputs, subject, rows, whole=False):
-    """Read some split rows of a subject as align scales and maps them: (responses, trials).
-
-    Of responses with times, those that decoders read; `whole`: all.
-    """
-    from neurodecode.align.apply import transform
-
-    responses, trials = inputs.responses(subject, rows=rows)
-    return transform(responses, subject, load_fitted(inputs), whole), trials
-
-
 def check_validation(val):
     """Refuse a study in which somebody has no trials to select and to calibrate by."""
     without = [subject for subject, (_, trials) in val.items() if not len(trials)]
@@ -158,32 +165,6 @@ def permuted(side, seed):
     dealt = permuted_stimuli(ids, child_rng(seed, "permutation"))
     taken = lambda trials: trials.assign(stimulus_id=trials["stimulus_id"].map(dealt))
     return {subject: (responses, taken(trials)) for subject, (responses, trials) in side.items()}
-
-
-def stimulus_tables(inputs):
-    """Read what the stimuli are embedded as: their ids (an index), and float32 arrays by name."""
-    import pandas as pd
-
-    ids = pd.Index(inputs.table("embed", "stimuli.tsv")["stimulus_id"])
-    names = [n for n in ("pooled", "tokens", "blurry") if f"{n}.npy" in inputs.files("embed")]
-    if "pooled" not in names:
-        raise ValueError("embed made no pooled.npy: train decodes the pictures of a study")
-    return ids, {n: np.array(inputs.array("embed", f"{n}.npy"), np.float32) for n in names}
-
-
-def training_statistics(tables, seen):
-    """Mean of every table over the training stimuli, and the spread of each token feature."""
-    statistics = {f"targets/{name}_mean": t[seen].mean(axis=0) for name, t in tables.items()}
-    if "tokens" in tables:
-        spread = tables["tokens"][seen].std(axis=0)
-        # A feature that never varies says nothing: it is divided by 1 and stays 0.
-        statistics["targets/tokens_std"] = np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
-    return statistics
-
-
-def standardise(tokens, statistics):
-    """Tokens with mean 0 and variance 1 over the training stimuli, per feature."""
-    return (tokens - statistics["targets/tokens_mean"]) / statistics["targets/tokens_std"]
 
 
 def untrained_prior(config, tables):
@@ -214,48 +195,68 @@ def code_of(prior, tokens):
     """The code of standardised tokens, as float32 array (n_stimuli, n_code)."""
     import torch
 
+    if isinstance(tokens, Lazy):
+        return np.concatenate([code_of(prior, tokens[part]) for part in slices(tokens)])
     with torch.no_grad():
         return prior.read(torch.as_tensor(tokens, device=prior.readout.device)).cpu().numpy()
 
 
-def baselines(train, stimuli, tables, n_components):
+def baselines(stimuli, tables, n_components, device, out, train):
     """Fit ridge to every table for every subject: yields (subject, fit) in order."""
+    lazy = any(isinstance(table, Lazy) for table in tables.values())
+    for subject, (responses, trials) in train.items():
+        runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
+        shown = stimuli.get_indexer(trials["stimulus_id"])
+        in_blocks = lazy or len(trials) > MANY_TRIALS
+        fit = partial(fit_in_blocks, device=device, out=out) if in_blocks else fit_at_once
+        yield subject, fit(responses, tables, shown, runs, n_components)
+
+
+def fit_at_once(responses, tables, shown, runs, n_components):
+    """Fit one subject's ridge from arrays."""
     import scipy.linalg  # noqa: F401  (only libraries that are loaded already can be limited)
     from threadpoolctl import threadpool_limits
 
     from neurodecode.models.baseline import fit_baseline
 
+    targets = {name: table[shown] for name, table in tables.items()}
     # One thread: two on a singular value decomposition of this size took six times as long.
     with threadpool_limits(1, "blas"):
-        for subject, (responses, trials) in train.items():
-            rows = stimuli.get_indexer(trials["stimulus_id"])
-            targets = {name: table[rows] for name, table in tables.items()}
-            runs = trials["session"].astype(str) + " " + trials["run"].astype(str)
-            yield subject, fit_baseline(responses, targets, runs.to_numpy(), n_components)
+        return fit_baseline(responses, targets, runs, n_components)
 
 
-def fit_controls(told, train, stimuli, tables, seen, n_components):
+def fit_in_blocks(responses, tables, shown, runs, n_components, device, out):
+    """Fit one subject's ridge from rows on disk; its sums lie on disk too while it is fitted."""
+    from neurodecode.models.baseline_in_blocks import fit_baseline_in_blocks
+
+    scratch = lambda name, shape: out.work_array(f"ridge_{name}", shape)
+    how = n_components, scratch, device
+    fit = fit_baseline_in_blocks(responses, tables, shown, runs, *how)
+    for file in out.work.glob("ridge_*.npy"):
+        file.unlink()
+    return fit
+
+
+def fit_controls(told, train, stimuli, tables, seen, fit_all):
     """Fit what reads no brain, and keep each subject's mean response; see `Told`."""
     instead = {
         s: (told.read("nuisance_only", s, trials), trials) for s, (_, trials) in train.items()
     }
-    fitted = {f"mean_brain/{s}": responses.mean(axis=0) for s, (responses, _) in train.items()}
-    for subject, fit in baselines(instead, stimuli, tables, n_components):
+    fitted = {f"mean_brain/{s}": mean_row(responses) for s, (responses, _) in train.items()}
+    for subject, fit in fit_all(instead):
         fitted |= {f"nuisance_only/{subject}/{name}": array for name, array in fit.items()}
     own = told.category.loc[stimuli[seen]].to_numpy()
-    means = category_means(own, told.categories, {n: table[seen] for n, table in tables.items()})
+    means = category_means(own, told.categories, {n: taken(t, seen) for n, t in tables.items()})
     return fitted | {f"category_oracle/{name}": mean for name, mean in means.items()}
 
 
 def as_rows(side, stimuli, device):
     """Turn (responses, trials) of all subjects into what the decoder's loop reads."""
-    import torch
-
-    from neurodecode.contrastive.decoder import Rows
+    from neurodecode.contrastive.rows import Rows
 
     return {
         subject: Rows(
-            torch.as_tensor(responses, device=device), stimuli.get_indexer(trials["stimulus_id"])
+            on_device(responses, device), stimuli.get_indexer(trials["stimulus_id"]), device
         )
         for subject, (responses, trials) in side.items()
     }
@@ -263,18 +264,17 @@ def as_rows(side, stimuli, device):
 
 def as_targets(tables, read, device):
     """Turn the stimulus tables into what the decoder's loop reads."""
-    import torch
+    from neurodecode.contrastive.rows import Targets
 
-    from neurodecode.contrastive.decoder import Targets
-
-    return Targets(**{n: torch.as_tensor(t, device=device) for n, t in tables.items()}, read=read)
+    there = {name: on_device(table, device) for name, table in tables.items()}
+    return Targets(**there, read=read, device=device)
 
 
 def sizes_of(rows, targets):
     """What the data decide about the network."""
     from neurodecode.models.base import Sizes
 
-    shapes = {subject: tuple(seen.responses.shape[1:]) for subject, seen in rows.items()}
+    shapes = {subject: seen.shape for subject, seen in rows.items()}
     channels = {subject: shape[0] for subject, shape in shapes.items()}
     n_tokens, token_dim = targets.tokens.shape[1:] if targets.tokens is not None else (0, 0)
     blurry = tuple(targets.blurry.shape[1:]) if targets.blurry is not None else None
@@ -347,10 +347,11 @@ def train_prior(config, prior, decoder, targets, seen, val_rows, out):
     from neurodecode.diffusion.training import prior_batches, prior_loss, prior_scores
 
     plan = build(config.prior_training, seed=child_seed(config.seed, "prior"))
-    tokens = targets.tokens[torch.from_numpy(seen)]
+    tokens = targets.take("tokens", seen)
     with torch.no_grad():
-        said = torch.cat([decoder(r.responses, s).tokens for s, r in val_rows.items()])
-    truth = torch.cat([targets.tokens[torch.from_numpy(r.stimulus)] for r in val_rows.values()])
+        blocks = ((s, r.read(block)) for s, r in val_rows.items() for block in r.blocks())
+        said = torch.cat([decoder(responses, subject).tokens for subject, responses in blocks])
+    truth = torch.cat([targets.take("tokens", r.stimulus) for r in val_rows.values()])
     prior.prepare(tokens, said, truth)
     simulate = BrainSimulator(tokens, said, truth, config.simulator_components, config.least_noise)
     prior, history = fit(
@@ -371,9 +372,9 @@ def calibrations(prior, name, answers, val, stimuli, tables):
     found = {}
     for subject, (responses, trials) in val.items():
         stimulus = stimuli.get_indexer(trials["stimulus_id"])
-        said = answers(responses, subject)
-        if prior.reads in said:
-            own = prior.calibrate(said[prior.reads], tables[prior.reads][stimulus], stimulus)
+        said = answered(answers, responses, subject, prior.reads)
+        if said is not None:
+            own = prior.calibrate(said, tables[prior.reads][stimulus], stimulus)
             found |= {f"calibration/{name}/{subject}/{part}": array for part, array in own.items()}
     return found
 

@@ -23,12 +23,13 @@ import torch.distributed as dist
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import epoch_batches
-from neurodecode.contrastive.decoder import Rows, Targets, decoder_loss
+from neurodecode.contrastive.decoder import decoder_loss
 from neurodecode.contrastive.gather import Rank
 from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
 from neurodecode.contrastive.mixing import draw_mixture
 from neurodecode.contrastive.ranks import run_ranks
 from neurodecode.contrastive.replicas import Replica
+from neurodecode.contrastive.rows import Rows, Targets
 from neurodecode.models.base import Sizes
 from neurodecode.models.conv_encoder import ConvEncoder
 from neurodecode.models.residual_mlp import ResidualMLP

@@ -31,10 +31,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import Batch
-from neurodecode.contrastive.decoder import Rows, Targets, decoder_loss
+from neurodecode.contrastive.decoder import decoder_loss
 from neurodecode.contrastive.loop import Plan, fit
 from neurodecode.contrastive.losses import MindEyeLoss
 from neurodecode.contrastive.ranks import check_devices, run_ranks
+from neurodecode.contrastive.rows import Rows, Targets
 from neurodecode.models.base import BrainOutput
 from neurodecode.models.mindeye1 import MindEye1
 

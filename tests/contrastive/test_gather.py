@@ -13,10 +13,11 @@ from torch import nn
 
 from neurodecode.contrastive import gather
 from neurodecode.contrastive.batches import epoch_batches
-from neurodecode.contrastive.decoder import Rows, decoder_loss
+from neurodecode.contrastive.decoder import decoder_loss
 from neurodecode.contrastive.gather import ALONE, Rank, gather_gradients
 from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
 from neurodecode.contrastive.replicas import large_linear_layers, refuse_layers_across_trials
+from neurodecode.contrastive.rows import Rows
 from tests.contrastive.together import decoder, study
 
 WORLDS = [1, 2, 3, 4]

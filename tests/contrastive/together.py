@@ -13,9 +13,10 @@ import torch.distributed as dist
 from torch.nn import functional as F
 
 from neurodecode.contrastive import loop
-from neurodecode.contrastive.decoder import Lesson, Rows, Targets
+from neurodecode.contrastive.decoder import Lesson
 from neurodecode.contrastive.losses import MindEyeLoss
 from neurodecode.contrastive.ranks import learn_together
+from neurodecode.contrastive.rows import Rows, Targets
 from neurodecode.core.errors import DamagedArtifact
 from neurodecode.core.store import Artifact
 from neurodecode.models.base import Sizes

@@ -1,6 +1,10 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
+from neurodecode.core import lazy
+from neurodecode.core.lazy import Lazy, Mapped
 from neurodecode.signal.reliability import (
     ncsnr,
     noise_ceiling,
@@ -76,3 +80,20 @@ def test_a_constant_channel_has_no_reliability():
     responses, ids, _ = planted(np.random.default_rng(7), 1.0, n_stimuli=20)
     responses[:, 0] = 4.2
     assert repeat_correlation(responses, ids)[0] == 0 and ncsnr(responses, ids)[0] == 0
+
+
+def loaded(path):
+    return np.load(path, mmap_mode="r")
+
+
+def test_rows_read_in_blocks_repeat_as_well(tmp_path, monkeypatch):
+    responses, ids, _ = planted(np.random.default_rng(0), 1.0, n_stimuli=50)
+    responses[:, 3] = 5.1  # constant
+    responses = responses[:-20].astype(np.float32)  # not all are shown equally often
+    np.save(tmp_path / "rows.npy", responses)
+    monkeypatch.setattr(lazy, "BLOCK", 4 * 40 * 7)
+    rows = Lazy(Mapped(partial(loaded, tmp_path / "rows.npy")))
+    plain, found = repeat_correlation(responses, ids[:-20]), repeat_correlation(rows, ids[:-20])
+    np.testing.assert_allclose(found, plain, atol=1e-9)
+    assert found[3] == 0 and found[4] > 0.3
+    assert np.isnan(repeat_correlation(rows, np.arange(len(rows)))).all()

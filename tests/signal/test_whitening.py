@@ -1,8 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from neurodecode.core import lazy
 from neurodecode.core.build import check_targets
+from neurodecode.core.lazy import Lazy, Mapped
+from neurodecode.signal import whitening
 from neurodecode.signal.scaling import Standard
 from neurodecode.signal.whitening import NoiseWhitening, noise_of
 
@@ -193,3 +198,41 @@ def test_rows_that_cannot_tell_noise_are_refused(made):
     broken[3, 1, 2] = np.nan
     with pytest.raises(ValueError, match="1 channels hold values that are not finite"):
         scaler.fit(broken, trials)
+
+
+def loaded(path):
+    return np.load(path, mmap_mode="r")
+
+
+@pytest.mark.parametrize("options", [{}, {"robust": True}, {"whiten": False, "clamp": None}])
+@pytest.mark.parametrize("with_times", [True, False])
+def test_channels_and_times_one_by_one_give_the_same_numbers(
+    made, tmp_path, monkeypatch, options, with_times
+):
+    responses, trials, _ = made
+    responses = responses.astype(np.float32)[..., slice(None) if with_times else 0]
+    np.save(tmp_path / "rows.npy", responses)
+    rows = Lazy(Mapped(partial(loaded, tmp_path / "rows.npy")))
+    for module in (lazy, whitening):
+        monkeypatch.setattr(module, "BLOCK", responses.nbytes // 12)  # three shares of each axis
+    scaler = NoiseWhitening(**options)
+    plain, found = scaler.fit(responses, trials), scaler.fit_rows(rows, trials)
+    assert set(plain) == set(found)
+    for name, array in plain.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-6, atol=1e-7)
+
+
+def test_noise_of_more_than_memory_holds_at_one_time_is_refused(made, tmp_path, monkeypatch):
+    responses, trials, _ = made
+    np.save(tmp_path / "rows.npy", responses.astype(np.float32))
+    rows = Lazy(Mapped(partial(loaded, tmp_path / "rows.npy")))
+    monkeypatch.setattr(whitening, "IN_MEMORY", 1000)
+    with pytest.raises(ValueError, match="cannot be whitened: one time of all takes"):
+        NoiseWhitening().fit_rows(rows, trials)
+    responses[3, 2, 1] = np.nan
+    np.save(tmp_path / "holed.npy", responses.astype(np.float32))
+    holed = Lazy(Mapped(partial(loaded, tmp_path / "holed.npy")))
+    with pytest.raises(ValueError, match="1 channels hold values that are not finite"):
+        NoiseWhitening().fit_rows(holed, trials)
+    with pytest.raises(ValueError, match="no training rows"):
+        NoiseWhitening().fit_rows(rows.take(np.array([], int)), trials)

@@ -1,6 +1,7 @@
 """The align stage: fitted on training rows alone, scored on validation rows, applied anywhere."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,11 @@ from safetensors.numpy import load_file
 from neurodecode.align.apply import Fitted, transform
 from neurodecode.align.procrustes import Procrustes
 from neurodecode.align.times import Reading
+from neurodecode.core import lazy
 from neurodecode.core.runner import run_stage
 from neurodecode.core.views import read_table
 from neurodecode.signal.scaling import Standard
+from neurodecode.stages import align as stage
 from neurodecode.stages.align import run as align
 
 PROCRUSTES = {"_target_": "neurodecode.align.procrustes.Procrustes"}
@@ -203,3 +206,54 @@ def test_a_reference_that_is_not_there_and_a_bar_too_high_are_refused(aligned):
         aligned(study(), reference="sub-09")
     with pytest.raises(ValueError, match="no channel with a repeat correlation of 0.999"):
         aligned(study(), min_reliability=0.999)
+
+
+ROBUST = {
+    "_target_": "neurodecode.signal.whitening.NoiseWhitening",
+    "robust": True,
+    "whiten": False,
+}
+
+
+class AtOnce:
+    """A scale of one's own that knows nothing of blocks."""
+
+    def fit(self, responses, trials):
+        """Nothing to fit."""
+        return {}
+
+    def transform(self, responses, state):
+        """As they are."""
+        return responses
+
+
+@pytest.mark.parametrize(
+    ("times", "config"),
+    [
+        (False, {}),
+        (False, {"aligner": IDENTITY, "min_reliability": -1.0}),
+        (True, {"aligner": RIDGE, "min_reliability": 0.5}),
+        (True, {"scaling": ROBUST}),
+    ],
+)
+def test_a_study_larger_than_memory_is_aligned_alike(aligned, monkeypatch, times, config):
+    responses = timed(study()) if times else study()
+    plain = aligned(responses, **config)
+    held, table = tensors(plain), read_table(plain.path("alignment.tsv"))
+    monkeypatch.setattr(stage, "IN_MEMORY", 0)
+    monkeypatch.setattr(lazy, "BLOCK", 4 * 50 * 17)
+    shutil.rmtree(plain.folder)  # it is computed again, not found
+    lazily = aligned(responses, **config)
+    assert tensors(lazily).keys() == held.keys()
+    for name, arrays in tensors(lazily).items():
+        for part, array in arrays.items():
+            np.testing.assert_allclose(array, held[name][part], rtol=1e-5, atol=1e-6)
+    pd.testing.assert_frame_equal(read_table(lazily.path("alignment.tsv")), table, rtol=1e-5)
+
+
+def test_a_scaler_that_reads_everything_at_once_is_refused_for_more_than_memory(
+    aligned, monkeypatch
+):
+    monkeypatch.setattr(stage, "IN_MEMORY", 0)
+    with pytest.raises(ValueError, match="AtOnce fits its scale to all training rows at once.*GiB"):
+        aligned(study(), scaling={"_target_": f"{__name__}.AtOnce"})

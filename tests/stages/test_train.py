@@ -16,7 +16,7 @@ from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import ConfigError, SealedError
 from neurodecode.core.views import Folder, View
 from neurodecode.models.answers import network_answers, ridge_answers
-from neurodecode.stages import controls, predict, train
+from neurodecode.stages import align, controls, predict, reading, train
 
 SUBJECTS = {"sub-01": 30, "sub-02": 24}  # channels
 N_TRAIN, N_VAL, N_TEST = 48, 12, 10
@@ -561,3 +561,55 @@ def test_nuisance_is_of_training_rows_and_what_is_missing_counts_as_the_mean(stu
 
 def read_trials(study, subject):
     return pd.read_csv(study["preprocess"][subject].folder / "trials.tsv", sep="\t", dtype=str)
+
+
+@pytest.fixture
+def larger_than_memory(monkeypatch):
+    """From the call on, every study is."""
+
+    def now():
+        for module in (align, reading):
+            monkeypatch.setattr(module, "IN_MEMORY", 0)
+        monkeypatch.setattr("neurodecode.contrastive.decoder.IN_MEMORY", 0)
+        monkeypatch.setattr("neurodecode.core.lazy.BLOCK", 4 * 30 * 7)
+
+    return now
+
+
+@pytest.mark.parametrize("kind", ["trained prior", "prior that comes trained", "no prior"])
+def test_a_study_larger_than_memory_is_decoded_alike(
+    study, tmp_path, artifact, larger_than_memory, request, kind
+):
+    if kind == "prior that comes trained":
+        settings = config(**request.getfixturevalue("with_code"))
+    else:
+        settings = config() if kind == "trained prior" else config(prior=None, prior_training=None)
+    plain = run_train(study, tmp_path, artifact, settings, "at_once")
+    asked, _ = run_predict(study, plain, tmp_path, artifact, name="asked")
+    larger_than_memory()
+    lazily = run_train(study, tmp_path, artifact, settings, "in_blocks")
+    for name in ("ridge", "controls", "weights"):
+        held, found = (load_file(made.path(f"{name}.safetensors")) for made in (plain, lazily))
+        assert held.keys() == found.keys()
+        for part, array in held.items():
+            tolerance = 1e-2 * max(np.abs(array).max(), 1e-3)
+            np.testing.assert_allclose(found[part], array, atol=tolerance, err_msg=part)
+        assert any((found[part] != array).any() for part, array in held.items())
+    assert not list((tmp_path / "in_blocks.work").glob("ridge_*"))
+    again, _ = run_predict(study, plain, tmp_path, artifact, name="again")
+    for file in sorted(asked.rglob("pooled.npy")):
+        there = np.load(again / file.relative_to(asked))
+        np.testing.assert_allclose(there, np.load(file), atol=1e-5, err_msg=file)
+
+
+def test_ridge_of_very_many_trials_is_fitted_from_sums(study, tmp_path, artifact, monkeypatch):
+    settings = config(prior=None, prior_training=None)
+    plain = run_train(study, tmp_path, artifact, settings, "at_once")
+    monkeypatch.setattr(train, "MANY_TRIALS", N_TRAIN - 1)
+    monkeypatch.delattr(train, "fit_at_once")
+    found = load_file(
+        run_train(study, tmp_path, artifact, settings, "sums").path("ridge.safetensors")
+    )
+    for part, array in load_file(plain.path("ridge.safetensors")).items():
+        tolerance = 1e-3 * max(np.abs(array).max(), 1e-3)
+        np.testing.assert_allclose(found[part], array, atol=tolerance)

@@ -10,7 +10,7 @@ from neurodecode.data.stimuli import data_set_root, load_pictures
 from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import check_digests
 from neurodecode.stages.predict import averaged, networks
-from neurodecode.stages.train import aligned
+from neurodecode.stages.reading import aligned
 
 DESCRIBED_PX = 64  # side at which pictures are read to be described
 
