@@ -110,21 +110,28 @@ class _Postponed:
                 signal.signal(number, self._note)
 
     def asked(self):
-        if self.waiting:
+        if self.waiting and self.timer is not None:
             self.timer.cancel()  # somebody listens: saving may take as long as it takes
         return bool(self.waiting)
 
     def act(self):
-        waiting, self.waiting, self.timer, self.overdue = self.waiting, [], None, False
+        self._calm()
+        waiting, self.waiting, self.overdue = self.waiting, [], False
         for number in waiting:
             _handle(number, self.handlers[number])
 
     def close(self):
-        if self.timer is not None:
-            self.timer.cancel()
+        self._calm()
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.act()
+
+    def _calm(self):
+        """End the timer, for certain: a signal that it sends later would find no handler of ours."""
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel()
+            timer.join()
 
     def _note(self, number, frame):
         if number not in self.waiting:

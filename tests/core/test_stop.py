@@ -74,6 +74,17 @@ def test_a_loop_that_never_asks_is_stopped_anyway(handler):
     assert len(called) == 1 and 0.3 <= called[0] - started < 5
 
 
+def test_a_loop_that_leaves_without_asking_hears_nothing_more(handler):
+    called = []
+    handler(signal.SIGUSR2, lambda number, frame: called.append(number))
+    with stop.postponed(patience_s=0.2):
+        tell(signal.SIGUSR2)
+        stop.leave()
+    handler(signal.SIGUSR2, lambda number, frame: called.append("late"))
+    time.sleep(0.4)
+    assert called == [signal.SIGUSR2]
+
+
 def test_who_asked_may_take_longer_to_save_than_patience_lasts(handler):
     called = []
     handler(signal.SIGUSR2, lambda number, frame: called.append(number))

@@ -570,7 +570,7 @@ def larger_than_memory(monkeypatch):
     def now():
         for module in (align, reading):
             monkeypatch.setattr(module, "IN_MEMORY", 0)
-        monkeypatch.setattr("neurodecode.contrastive.decoder.IN_MEMORY", 0)
+        monkeypatch.setattr("neurodecode.contrastive.rows.IN_MEMORY", 0)
         monkeypatch.setattr("neurodecode.core.lazy.BLOCK", 4 * 30 * 7)
 
     return now
