@@ -27,6 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+import neurodecode
+
 SUBJECT = "sub-01"
 REPEATS, TRIALS_PER_RUN, PLANTED = 3, 62, 64  # presentations of a picture; pictures with a signal
 COPIES = 4  # of the weights: the model, two moments of AdamW, the average
@@ -78,7 +80,8 @@ def in_its_own_process(args, n_trials):
     folder = tempfile.mkdtemp(prefix="memory_bench_", dir=args.folder)
     try:
         command = [sys.executable, __file__, "--one", folder, "--trials", str(n_trials), *told]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        same = os.environ | {"PYTHONPATH": str(Path(neurodecode.__file__).parents[1])}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=same)
     finally:
         shutil.rmtree(folder)
     return json.loads(done.stdout.splitlines()[-1])
