@@ -127,7 +127,7 @@ class _Postponed:
         self.act()
 
     def _calm(self):
-        """End the timer, for certain: a signal that it sends later would find no handler of ours."""
+        """End the timer for certain: a signal that it sends later would find no handler."""
         timer, self.timer = self.timer, None
         if timer is not None:
             timer.cancel()
