@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from neurodecode.cli import machine
+from neurodecode.cli.given import check_given_files, given_folders
 
 DRY = "--dry"
 PATTERNS = ("recipe.bold_entities", "recipe.mask", "recipe.rois", "recipe.confounds")
@@ -78,6 +79,9 @@ def _composed(overrides, action):
     wanted = replacing(o for o in overrides if o != "experiment=null")
     sys.argv = ["neurodecode run", *wanted]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised to `guarded`, not printed by Hydra
+    refused = machine.guarded(lambda: check_given_files(given_folders(wanted)))
+    if refused:
+        return refused
     try:
         composing = machine.guarded(job)
     except SystemExit as done:  # --help, --cfg and the like
@@ -112,13 +116,18 @@ def planned_jobs(sweep):
     """
     import itertools
 
-    import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from neurodecode.core.documents import read_yaml
+    from neurodecode.core.errors import ConfigError
 
     file = Path(sweep) / "multirun.yaml"
     if not file.is_file():
         return []
-    hydra = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
+    try:
+        hydra = read_yaml(file)["hydra"]
+    except (KeyError, TypeError):
+        raise ConfigError(f"{file} is no record of a sweep: it has no key hydra") from None
     if not hydra["sweeper"]["_target_"].endswith(".BasicSweeper") or hydra["sweeper"].get("params"):
         return []
     choices = []
@@ -161,8 +170,10 @@ def _on_this_machine(config):
     """Check the top, hold to the threads, find the device; return (config, what enters keys)."""
     from neurodecode.core.checks import typed
     from neurodecode.core.composing import check_given, check_read
+    from neurodecode.core.trust import trust
 
     check_read(config, {p.stem for p in (conf_folder() / "stage").glob("*.yaml")})
+    trust(typed(config.get("trust") or [], list[str], "trust"), given_folders(sys.argv[1:]))
     check_given({stage: config.get(stage) or {} for stage in config["stages"]})
     typed(config.get("subjects"), list[str] | None, "subjects")
     threads = machine.resolve_threads(config["threads"])

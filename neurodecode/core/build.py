@@ -20,7 +20,7 @@ def locate(path, where="_target_"):
     """
     module, _, name = str(path).rpartition(".")
     if not module:
-        raise ConfigError(f"{where}: cannot find {path!r}: it is no dotted path such as mylab.Ridge")
+        raise ConfigError(f"{where}: cannot find {path!r}: no dotted path")
     check_module(module, where, str(path))
     try:
         found = getattr(importlib.import_module(module), name)

@@ -8,6 +8,7 @@ import difflib
 from neurodecode.core.errors import ConfigError
 
 TOP = {"name", "stages", "subjects", "seed", "device", "threads", "store", "memory", "recipe"}
+TOP |= {"trust"}
 
 
 def explained(error):

@@ -5,13 +5,14 @@ path in them is called, so it may lead only to what is meant as a choice:
 
 - the package's own classes in `ROOMS`, and its `FUNCTIONS`;
 - modules in the folder where the command runs, or in a folder of ``--config-dir``;
-- packages that the user names: ``trust=[mylab]``.
+- packages that the user names: ``trust=[mylab]``, or NEURODECODE_TRUST=mylab,other in the shell.
 
 Of what somebody else ran (`foreign`) the second do not count. Nothing is imported to find out.
 """
 
 import importlib.machinery
 import inspect
+import os
 import sys
 import sysconfig
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ class Trust:
     """Whether modules where the command runs count; not for what somebody else ran."""
 
 
-_now = Trust()
+_now = None  # until somebody says more, what `_trust` finds
 
 
 def trust(packages=(), folders=()):
@@ -85,6 +86,11 @@ def foreign(packages=()):
         _now = before
 
 
+def trusted():
+    """Return the packages that are trusted now, by name."""
+    return _trust().packages
+
+
 def check_module(module, where, path=None):
     """Refuse a module whose code may not run, without importing it.
 
@@ -104,9 +110,10 @@ def check_module(module, where, path=None):
     top, _, inside = str(module).partition(".")
     if not all(part.isidentifier() for part in str(module).split(".")):
         raise ConfigError(f"{where}: {module!r} is not the dotted path of a module")
-    if top in _now.packages or (_now.own and (top == "__main__" or _is_own(top))):
+    now = _trust()
+    if top in now.packages or (now.own and (top == "__main__" or _is_own(top))):
         return
-    rooms = [r for r in ROOMS if _now.own or r != WRITES] + [STAGES]
+    rooms = [r for r in ROOMS if now.own or r != WRITES] + [STAGES]
     if top == PACKAGE and any(inside == r or inside.startswith(f"{r}.") for r in rooms):
         return
     if top != PACKAGE and _spec(top) is None:
@@ -157,13 +164,16 @@ def is_trusted(module):
     return True
 
 
+def _trust():
+    return Trust(_names(())) if _now is None else _now
+
+
 def _names(packages):
     wrong = [p for p in packages if not (isinstance(p, str) and p.isidentifier())]
     if isinstance(packages, str) or wrong:
-        raise ConfigError(
-            f"trust: expected names of packages such as [mylab], got {packages!r}"
-        )
-    return frozenset(packages)
+        raise ConfigError(f"trust: expected names of packages such as [mylab], got {packages!r}")
+    always = os.environ.get("NEURODECODE_TRUST", "").replace(",", " ").split()
+    return frozenset(packages) | frozenset(always)
 
 
 def _is_own(top):
@@ -171,7 +181,7 @@ def _is_own(top):
     place = _place(top)
     if place is None or place.is_relative_to(Path(__file__).parents[1]):
         return False
-    roots = {START.resolve(), Path.cwd().resolve(), *(f.resolve() for f in _now.folders)}
+    roots = {START.resolve(), Path.cwd().resolve(), *(f.resolve() for f in _trust().folders)}
     paths = sysconfig.get_paths()
     installed = [Path(paths[k]).resolve() for k in ("stdlib", "platstdlib", "purelib", "platlib")]
     if any(place.is_relative_to(folder) for folder in installed):
@@ -198,7 +208,7 @@ def _spec(top):
 
 
 def _advice(top):
-    if _now.own:
+    if _trust().own:
         return (
             f"a _target_ may lead to {PACKAGE}, to a module in the folder where you run the "
             f"command, or to a package that you trust, trust=[{top}]"

@@ -1,10 +1,10 @@
 """Read runs back: what they scored, on whom, under which configuration, and how they ended."""
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from neurodecode.core.documents import read_json, read_yaml
 from neurodecode.core.errors import UserError
 from neurodecode.core.key import digest
 from neurodecode.core.store import read_artifact
@@ -218,12 +218,9 @@ def leaves(node, name=""):
 
 def _document(path):
     """A JSON or YAML document, or None where there is none that can be read."""
-    import yaml
-
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (FileNotFoundError, ValueError, yaml.YAMLError):
+        return read_json(path) if path.suffix == ".json" else read_yaml(path)
+    except (FileNotFoundError, ValueError):
         return None
 
 

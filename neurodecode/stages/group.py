@@ -11,6 +11,7 @@ from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.progress import log
 from neurodecode.core.stage import load_stage
 from neurodecode.core.store import write_json
+from neurodecode.core.trust import foreign
 from neurodecode.data.configurations import (
     group_labels,
     grouped,
@@ -133,7 +134,8 @@ def how_to_run(runs):
     unkeyed = {"name", "store"}
     for name in stages:
         try:
-            stage = load_stage(name)
+            with foreign():
+                stage = load_stage(str(name))
         except (ImportError, ConfigError):
             continue
         unkeyed |= {

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from neurodecode.data.readers import headers
+
 
 class Grid(Protocol):
     """The channels of one subject's BOLD runs, whatever the format of the files.
@@ -92,9 +94,11 @@ def open_image(path, what="NIfTI"):
     formats = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
     formats += (nibabel.cifti2.Cifti2HeaderError, LookupError)  # XML of no sense
     try:
+        headers.check(path)
         return nibabel.load(path)
     except (*formats, ExpatError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} is no readable {what} file ({error}): fetch it again") from None
+        told = str(error).removeprefix(f"{path} ")
+        raise ValueError(f"{path} is no readable {what} file ({told}): fetch it again") from None
 
 
 def data_of(image, path):
