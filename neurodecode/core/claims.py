@@ -1,6 +1,7 @@
 """What the header of an array file claims, against what the file has: before anything is read."""
 
 import ast
+import importlib
 import json
 import math
 from pathlib import Path
@@ -132,16 +133,106 @@ def check_tensors(path):
         )
 
 
-def read_tensors(path):
-    """Read a safetensors file as ``{name: ndarray}``, once its header is found to fit it."""
+def read_tensors(path, framework="numpy"):
+    """Read a safetensors file as ``{name: array}``, once its header is found to fit it.
+
+    Parameters
+    ----------
+    path : path
+    framework : {"numpy", "torch"}
+        Whose arrays.
+
+    Raises
+    ------
+    FalseClaim
+        As `check_tensors` does, or for a type that the framework has not.
+    """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     check_tensors(path)
     try:
-        return load_file(path)
+        return importlib.import_module(f"safetensors.{framework}").load_file(path)
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise FalseClaim(f"{path} cannot be read ({error}): fetch it again") from error
+
+
+def built_to_fit(make, weights, what):
+    """Build a network, once it is found to have the parameters of a file: no more, no larger.
+
+    Parameters
+    ----------
+    make : callable () -> torch.nn.Module
+        Called first where tensors take no memory, so that a forged size costs none.
+    weights : dict
+        Arrays by name.
+    what : str
+        The file, for the message.
+
+    Raises
+    ------
+    FalseClaim
+        If the sizes in a configuration are not those of the weights.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            own = {name: tuple(t.shape) for name, t in make().state_dict().items()}
+    except (TypeError, KeyError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
+        raise FalseClaim(f"{what}: no network can be made of these sizes ({error})") from error
+    there = {name: tuple(array.shape) for name, array in weights.items()}
+    differ = sorted(n for n in own.keys() | there.keys() if own.get(n) != there.get(n))
+    if differ:
+        raise FalseClaim(
+            f"{what}: the sizes make {own.get(differ[0], 'nothing')} of {differ[0]}, the weights "
+            f"hold {there.get(differ[0], 'nothing')} ({len(differ)} differ): configuration and "
+            "weights are of different networks"
+        )
+    return make()
+
+
+def check_sizes(node, most, where):
+    """Refuse a configuration with a number beyond what its weights could fill.
+
+    Parameters
+    ----------
+    node : object
+        Of JSON.
+    most : int
+    where : str
+    """
+    if isinstance(node, dict):
+        for name, value in node.items():
+            check_sizes(value, most, f"{where}: {name}")
+    elif isinstance(node, list):
+        for value in node:
+            check_sizes(value, most, where)
+    elif isinstance(node, int | float) and not -most <= node <= most:
+        raise FalseClaim(f"{where} is {node}, beyond {most}: the file is damaged")
+
+
+def is_plain(name):
+    """Whether a name leads to no other folder: no separator, not ``..``."""
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0")
+
+
+def check_manifest(manifest, where):
+    """Refuse a manifest that is not as the store writes it, or names files outside its folder.
+
+    Raises
+    ------
+    UserError
+    """
+    files, config = manifest.get("files"), manifest.get("config", {})
+    if not isinstance(files, dict) or not isinstance(config, dict):
+        raise UserError(f"{where} names no files: it is damaged; run again")
+    for name, about in files.items():
+        sized = isinstance(about, dict) and {"sha256", "size"} <= set(about)
+        if not sized or not all(map(is_plain, name.split("/"))):
+            raise UserError(
+                f"{where} names the file {name!r:.80}: names lie below the artifact's folder and "
+                "have a digest and a size; it is damaged, or made to lead elsewhere"
+            )
 
 
 def _size(path):

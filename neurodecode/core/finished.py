@@ -1,6 +1,5 @@
 """A run that was done before: what its folder says, and where its artifacts lie."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -8,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurodecode.core.claims import check_manifest, is_plain
+from neurodecode.core.documents import read_json
 from neurodecode.core.errors import UserError
 from neurodecode.core.stage import load_stage
 from neurodecode.core.store import MANIFEST, Artifact
@@ -119,7 +120,7 @@ def _state(folder):
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name that of a run, such as runs/demo/…")
     try:
-        return json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = read_json(folder / STATE)
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no {STATE}: name the folder of a run, which `neurodecode run` tells "
@@ -127,6 +128,24 @@ def _state(folder):
         ) from None
     except ValueError as error:
         raise UserError(f"{folder / STATE} is damaged ({error}): run again") from error
+    if wrong := _what_is_wrong(state):
+        raise UserError(f"{folder / STATE} is damaged ({wrong}): run again")
+    return state
+
+
+def _what_is_wrong(state):
+    """Say which part of a run.json is not as the runner writes it; "" if none is."""
+    kinds = {"done": list, "waiting": list, "config": dict, "status": str}
+    for name, kind in kinds.items():
+        if not isinstance(state.get(name, kind()), kind) or name not in state and name == "done":
+            return f"{name} is {state.get(name)!r:.60}"
+    for event in state["done"]:
+        named = isinstance(event, dict) and isinstance(event.get("folder"), str)
+        plain = named and str(event.get("stage")).isidentifier()
+        each = plain and event.get("each", 0)
+        if not plain or not (each is None or (isinstance(each, str) and is_plain(each))):
+            return f"done holds {event!r:.60}"
+    return ""
 
 
 def _artifact(folder, stage, place, store):
@@ -134,13 +153,13 @@ def _artifact(folder, stage, place, store):
     place = Path(place)
     if store is not None:
         place = Path(store).expanduser().joinpath(*place.parts[-3:])
-    try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    if not (place / MANIFEST).is_file():
         raise UserError(
             f"{folder}: its {stage} is no longer at {place}: say where the store was moved "
             "(store=DIR), or run the experiment again"
-        ) from None
+        )
+    manifest = read_json(place / MANIFEST)
+    check_manifest(manifest, place / MANIFEST)
     return Artifact(place, manifest)
 
 

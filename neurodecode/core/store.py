@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurodecode.core.claims import check_manifest
+from neurodecode.core.documents import read_json
 from neurodecode.core.errors import DamagedArtifact, UserError
 from neurodecode.core.key import digest, file_digest
 
@@ -65,8 +67,9 @@ class Artifact:
 def read_artifact(folder):
     """Return the artifact that a folder's manifest describes, or None where there is none."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        manifest = read_json(folder / MANIFEST)
+        check_manifest(manifest, folder / MANIFEST)
+    except (OSError, ValueError, UserError):
         return None
     return Artifact(folder, manifest)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurodecode.core.claims import check_tensors
+from neurodecode.core.documents import read_json
 from neurodecode.core.ranges import Count, NotNegative
 from neurodecode.weights import weights_folder
 
@@ -110,6 +112,19 @@ class TokenGenerator:
         return torch.randn(self._pipeline.picture_shape, generator=rng)
 
 
+def _check_folder(folder):
+    """Refuse a pipeline with parts of other libraries than diffusers: naming one imports it."""
+    index = read_json(folder / "model_index.json")
+    for name, part in index.items():
+        if not name.startswith("_") and (not isinstance(part, list) or part[:1] != ["diffusers"]):
+            raise ValueError(
+                f"{folder / 'model_index.json'} takes its {name} from {part}: only parts of "
+                "diffusers are loaded"
+            )
+    for weights in folder.rglob("*.safetensors"):
+        check_tensors(weights)
+
+
 def _loaded(folder):
     """Load a pipeline without diffusers' bar and its advice to install accelerate."""
     import torch
@@ -117,11 +132,17 @@ def _loaded(folder):
 
     from neurodecode.diffusion.pipeline import TokenPipeline
 
+    _check_folder(folder)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         return TokenPipeline.from_pretrained(
-            str(folder), dtype=torch.float32, local_files_only=True, low_cpu_mem_usage=False
+            str(folder),
+            dtype=torch.float32,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
     finally:
         if bar:

@@ -364,7 +364,8 @@ def _system(coordsystem, electrodes):
 
 
 def _is_place(value):
-    return isinstance(value, list) and len(value) == 3 and all(map(np.isfinite, value))
+    number = lambda v: isinstance(v, int | float) and abs(v) < np.inf
+    return isinstance(value, list) and len(value) == 3 and all(map(number, value))
 
 
 def _coordinate(text):
