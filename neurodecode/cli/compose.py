@@ -9,6 +9,7 @@ from neurodecode.cli import machine
 from neurodecode.cli.given import check_given_files, given_folders
 
 DRY = "--dry"
+MOST_JOBS = 100_000  # of a sweep
 PATTERNS = ("recipe.bold_entities", "recipe.mask", "recipe.rois", "recipe.confounds")
 
 
@@ -115,8 +116,10 @@ def planned_jobs(sweep):
     Empty where there is no such file, or where another sweeper than Hydra's own chose the jobs.
     """
     import itertools
+    import math
 
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
     from neurodecode.core.documents import read_yaml
     from neurodecode.core.errors import ConfigError
@@ -126,18 +129,22 @@ def planned_jobs(sweep):
         return []
     try:
         hydra = read_yaml(file)["hydra"]
-    except (KeyError, TypeError):
-        raise ConfigError(f"{file} is no record of a sweep: it has no key hydra") from None
-    if not hydra["sweeper"]["_target_"].endswith(".BasicSweeper") or hydra["sweeper"].get("params"):
-        return []
+        own = hydra["sweeper"]["_target_"].endswith(".BasicSweeper")
+        if not own or hydra["sweeper"].get("params"):
+            return []
+        parsed = OverridesParser.create().parse_overrides(hydra["overrides"]["task"])
+    except (KeyError, TypeError, AttributeError, HydraException) as error:
+        raise ConfigError(f"{file} is no record of a sweep ({error}): run it again") from None
     choices = []
-    for override in OverridesParser.create().parse_overrides(hydra["overrides"]["task"]):
+    for override in parsed:
         key = override.get_key_element()
         swept = override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
             return []
         given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
         choices.append([f"{key}={value}" for value in given])
+    if math.prod(map(len, choices)) > MOST_JOBS:
+        raise ConfigError(f"{file} records a sweep of more than {MOST_JOBS} jobs: it is damaged")
     return [list(job) for job in itertools.product(*choices)]
 
 

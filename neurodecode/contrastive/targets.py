@@ -85,7 +85,10 @@ class OpenClipTarget:
             )
         except Exception as error:  # open_clip, its hub and requests each raise their own
             if _is_at_hand(name, pretrained):
-                raise
+                raise ValueError(
+                    f"{model} cannot be loaded by open_clip ({type(error).__name__}: {error}): its "
+                    "weights or its configuration are damaged; fetch it again"
+                ) from error
             raise ValueError(
                 f"the weights {pretrained} of {model} could not be downloaded "
                 f"({type(error).__name__}: {str(error).splitlines()[0]}): without a network name a "
@@ -96,7 +99,12 @@ class OpenClipTarget:
         self._tokenizer = open_clip.get_tokenizer(name)
         if not hasattr(self._model.visual, "forward_intermediates"):
             raise ValueError(f"{model} has no visual transformer: choose a ViT model of open_clip")
-        pooled, tokens = self.pictures(np.zeros((1, 64, 64, 3), np.uint8))
+        try:
+            pooled, tokens = self.pictures(np.zeros((1, 64, 64, 3), np.uint8))
+        except (TypeError, ValueError, RuntimeError) as error:  # of its own preparation of pictures
+            raise ValueError(
+                f"{model} cannot prepare a picture ({error}): its preprocess_cfg is damaged"
+            ) from error
         self.dim = pooled.shape[1]
         self.n_tokens, self.token_dim = tokens.shape[1:]
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import math
+import zlib
 from pathlib import Path
 
 from neurodecode.core.errors import UserError
@@ -80,7 +81,7 @@ def check_npz(path):
                 check_ratio(f"{path}: {entry.filename}", entry.file_size, entry.compress_size)
                 with archive.open(entry) as file:
                     check_npy(f"{path}: {entry.filename}", entry.file_size, file)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
         raise FalseClaim(f"{path} is no readable .npz ({error}): write it by np.savez") from error
 
 
@@ -250,10 +251,11 @@ def _npy_header(path, header):
         found = ast.literal_eval(header.decode("latin-1").strip())
         shape, dtype = found["shape"], np.dtype(found["descr"])
         whole = all(type(n) is int and n >= 0 for n in shape)
+        whole &= set(found) == {"descr", "fortran_order", "shape"}
     except Exception as error:  # of a literal, a missing key, or no type of numpy
         raise FalseClaim(f"{path} has no readable header ({error}): write it again") from error
     if not whole:
-        raise FalseClaim(f"{path} claims the shape {shape}: it is damaged; write it again")
+        raise FalseClaim(f"{path} has the header {found}: it is damaged; write it again")
     if dtype.hasobject:
         raise FalseClaim(
             f"{path} holds Python objects, which may run code and are not opened: save numbers, or "

@@ -12,7 +12,8 @@ YAML_BYTES = MIB
 YAML_NODES = 50_000  # aliases counted as often as they are used
 YAML_DEPTH = 40
 HEADER_BYTES = 16 * MIB  # of a table: the names of its columns
-COLUMNS = 500_000
+COLUMNS = 500_000  # of numbers: every dimension of an embedding may be one
+TEXT_COLUMNS = 10_000
 
 
 def read_json(path, kind=dict):
@@ -103,7 +104,7 @@ def read_text_table(path, what, **options):
     import pandas as pd
 
     path = Path(path)
-    check_table(path)
+    check_table(path, TEXT_COLUMNS if options.get("dtype") is str else COLUMNS)
     options = {"sep": "\t", "encoding": "utf-8-sig", "on_bad_lines": "error"} | options
     try:
         return pd.read_csv(path, **options)
@@ -116,16 +117,32 @@ def read_text_table(path, what, **options):
         ) from error
 
 
-def check_table(path):
-    """Refuse what is no file, and a table with so many columns that it cannot be one."""
+def check_table(path, most=COLUMNS):
+    """Refuse what is no file, a table of too many columns, and a line longer than the header.
+
+    pandas takes the first cells of a line that is too long for its name, and shifts the others.
+
+    Parameters
+    ----------
+    path : path
+    most : int
+        Columns.
+    """
     path = Path(path)
     _check_file(path, None, "table")
     with open(path, "rb") as file:
-        header = file.readline(HEADER_BYTES)
-    if len(header) == HEADER_BYTES or header.count(b"\t") + header.count(b",") > COLUMNS:
+        header, first = file.readline(HEADER_BYTES), file.readline(HEADER_BYTES)
+    separator = b"," if path.suffix == ".csv" else b"\t"
+    named, given = header.count(separator) + 1, first.count(separator) + 1
+    if len(header) == HEADER_BYTES or max(named, given) > most:
         raise ValueError(
-            f"{path} names more than {COLUMNS} columns in its first line: it is no table, or its "
-            "lines do not end"
+            f"{path} has {max(named, given)} columns in its first lines, more than {most}: it is "
+            "no such table, or its lines do not end"
+        )
+    if given > named and b'"' not in header + first:
+        raise ValueError(
+            f"{path} names {named} columns, and its first line has {given} values: put a name to "
+            "each, or take out what is too much"
         )
     if b"\0" in header:
         raise ValueError(f"{path} is no text: there are zero bytes in its first line")
@@ -151,7 +168,9 @@ def _check_size(events, where):
     sizes, stack, total = {}, [], 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            grown = sizes.get(event.anchor, 1)
+            if event.anchor not in sizes:
+                raise ConfigError(f"{where} refers to itself by *{event.anchor}: write it out")
+            grown = sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
             grown = 1
             sizes[event.anchor] = 1

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from neurodecode.core.claims import check_manifest, is_plain
 from neurodecode.core.documents import read_json
-from neurodecode.core.errors import UserError
+from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.stage import load_stage
 from neurodecode.core.store import MANIFEST, Artifact
 from neurodecode.core.views import Folder, View
 
 STATE = "run.json"
+LONGEST = 100  # letters in the name of a stage
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class FinishedRun:
 
     def view(self):
         """Show the artifacts, with their test rows sealed."""
-        sealed = {name: load_stage(name).sealed for name in self.artifacts}
+        try:
+            sealed = {name: load_stage(name).sealed for name in self.artifacts}
+        except ConfigError as error:
+            raise UserError(f"{self.folder / STATE}: {error}") from error
         return View(Reader(), self.artifacts, sealed=sealed)
 
 
@@ -68,7 +72,7 @@ def open_run(folder, needs, store=None):
     """
     folder = Path(folder).expanduser()
     state = _state(folder)
-    done = {(e["stage"], e["each"]): e["folder"] for e in state["done"]}
+    done = {(e["stage"], e.get("each")): e["folder"] for e in state.get("done") or []}
     artifacts = {}
     for (stage, each), place in done.items():
         artifact = _artifact(folder, stage, place, store)
@@ -128,20 +132,22 @@ def _state(folder):
         ) from None
     except ValueError as error:
         raise UserError(f"{folder / STATE} is damaged ({error}): run again") from error
-    if wrong := _what_is_wrong(state):
+    if wrong := wrong_in(state):
         raise UserError(f"{folder / STATE} is damaged ({wrong}): run again")
     return state
 
 
-def _what_is_wrong(state):
+def wrong_in(state):
     """Say which part of a run.json is not as the runner writes it; "" if none is."""
     kinds = {"done": list, "waiting": list, "config": dict, "status": str}
     for name, kind in kinds.items():
-        if not isinstance(state.get(name, kind()), kind) or name not in state and name == "done":
-            return f"{name} is {state.get(name)!r:.60}"
-    for event in state["done"]:
+        value = state.get(name)
+        if not isinstance(kind() if value is None else value, kind):
+            return f"{name} is {value!r:.60}"
+    for event in state.get("done") or []:
         named = isinstance(event, dict) and isinstance(event.get("folder"), str)
-        plain = named and str(event.get("stage")).isidentifier()
+        stage = event.get("stage") if named else None
+        plain = isinstance(stage, str) and stage.isidentifier() and len(stage) < LONGEST
         each = plain and event.get("each", 0)
         if not plain or not (each is None or (isinstance(each, str) and is_plain(each))):
             return f"done holds {event!r:.60}"
@@ -153,7 +159,11 @@ def _artifact(folder, stage, place, store):
     place = Path(place)
     if store is not None:
         place = Path(store).expanduser().joinpath(*place.parts[-3:])
-    if not (place / MANIFEST).is_file():
+    try:
+        there = (place / MANIFEST).is_file()
+    except OSError:  # a name too long for any file
+        there = False
+    if not there:
         raise UserError(
             f"{folder}: its {stage} is no longer at {place}: say where the store was moved "
             "(store=DIR), or run the experiment again"
@@ -164,16 +174,16 @@ def _artifact(folder, stage, place, store):
 
 
 def _not_done(folder, state, needs):
-    reached = state["done"][-1]["stage"] if state["done"] else "nothing"
-    if needs not in state["waiting"]:
+    reached = state["done"][-1]["stage"] if state.get("done") else "nothing"
+    if needs not in (state.get("waiting") or []):
         return (
             f"{folder} is of an experiment without the stage {needs} (it went up to {reached}): "
             "a trained model is needed"
         )
     error = f" ({state['error']})" if state.get("error") else ""
     return (
-        f"{folder} is unfinished: it is {state['status']}{error} after {reached}, and {needs} is "
-        "not done; run its command again to go on from there"
+        f"{folder} is unfinished: it is {state.get('status')}{error} after {reached}, and {needs} "
+        "is not done; run its command again to go on from there"
     )
 
 

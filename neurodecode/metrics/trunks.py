@@ -199,11 +199,15 @@ def _check_archive(path):
     """Refuse a checkpoint, a zip file since torch 1.6, that unpacks to more than its size."""
     import zipfile
 
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            check_ratio(f"{path}: {entry.filename}", entry.file_size, entry.compress_size)
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{path} is a damaged archive ({error}): fetch it again") from error
+    for entry in entries:
+        check_ratio(f"{path}: {entry.filename}", entry.file_size, entry.compress_size)
 
 
 def _checkpoints():

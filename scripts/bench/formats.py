@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import mutations
 import numpy as np
@@ -245,7 +244,6 @@ def _tabled(folder):
 
 
 def _read_tabled(folder):
-    from neurodecode.core.documents import read_json
     from neurodecode.data.layouts.base import Run
     from neurodecode.data.readers import meeg
 
@@ -254,7 +252,6 @@ def _read_tabled(folder):
     from neurodecode.data.bids import read_sidecars
 
     meeg.facts(path, read_sidecars(run))
-    assert read_json(folder / "sidecar.json") is not None
     tables = [folder / n for n in ("channels.tsv", "electrodes.tsv", "coordsystem.json")]
     meeg.load(meeg.read_raw(path, *tables), path)
 
@@ -356,7 +353,7 @@ def _study(folder):
     rng = np.random.default_rng(0)
     (folder / "stimuli").mkdir()
     names = [f"p{i}.png" for i in range(6)]
-    for i, name in enumerate(names):
+    for name in names:
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(
             folder / "stimuli" / name
         )
@@ -617,9 +614,8 @@ add(
 
 
 def _run_folder(folder):
-    from tests.data.made_runs import make_run
-
     from neurodecode.core.store import MANIFEST, describe, write_json
+    from tests.data.made_runs import make_run
 
     make_run(folder / "run")
     scores = folder / "run" / "scores"
@@ -657,7 +653,8 @@ def _read_run(folder):
 
 def _sweep(folder):
     _run_folder(folder)
-    hydra = "hydra:\n  sweeper: {_target_: a.BasicSweeper, params: null}\n  overrides:\n    task: ['seed=0,1', 'a=b']\n"
+    hydra = "hydra:\n  sweeper: {_target_: a.BasicSweeper, params: null}\n"
+    hydra += "  overrides:\n    task: ['seed=0,1', 'a=b']\n"
     (folder / "run" / "multirun.yaml").write_text(hydra)
 
 
@@ -667,7 +664,16 @@ add(
     _read_run,
     mutations.structured,
     "run/run.json",
-    names=("/run",),
+    names=("/run", "each="),
+)
+add(
+    "manifest_json",
+    _run_folder,
+    _read_manifest,
+    mutations.structured,
+    "run/scores/manifest.json",
+    names=("/scores",),
+    output="again",
 )
 add("run_tables", _run_folder, _read_run, mutations.text, "run/metrics.tsv", "run/comparisons.tsv")
 add(

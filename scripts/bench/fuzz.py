@@ -30,8 +30,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]  # this checkout, and the helpers of its tests
 
-import formats
-import numpy as np
+import formats  # noqa: E402
+import numpy as np  # noqa: E402
 
 LIMIT_S, LIMIT_BYTES = 10.0, 2 << 30
 CUTS = [
@@ -104,7 +104,7 @@ def run(names, numbers, seed=0, workers=2, tell=False):
 
 
 def _import_first():
-    """Import in the parent what workers need: they begin at once, and no import counts as a hang."""
+    """Import in the parent what workers need, so that no import counts as a hang."""
     import mne  # noqa: F401
     import nibabel  # noqa: F401
     import nilearn.maskers  # noqa: F401
@@ -273,9 +273,8 @@ def table(found):
     slow, most = (max((o[k] for o in every), default=0) for k in ("seconds", "peak_mib"))
     rows.append(["all", len(every), *(count[k] for k in KINDS), f"{slow:.1f}", most])
     widths = [max(len(str(r[i])) for r in rows) for i in range(len(heads))]
-    line = lambda r: "  ".join(
-        str(v).ljust(w) if i == 0 else str(v).rjust(w) for i, (v, w) in enumerate(zip(r, widths, strict=True))
-    )
+    pad = lambda value, w, first: str(value).ljust(w) if first else str(value).rjust(w)
+    line = lambda row: "  ".join(pad(v, w, v is row[0]) for v, w in zip(row, widths, strict=True))
     return "\n".join(map(line, rows))
 
 

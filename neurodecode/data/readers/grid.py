@@ -9,7 +9,6 @@ import numpy as np
 
 from neurodecode.data.readers import headers
 
-
 LONGEST_S = 1e6  # no run, volume or delay lasts so long
 
 
