@@ -256,7 +256,6 @@ def _document(path, kind=dict):
 
 def _table(path, needed):
     """A table of scores, or None where there is none; ValueError if it is none of scores."""
-    import pandas as pd
 
     from neurodecode.core.views import read_table
 

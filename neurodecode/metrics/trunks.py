@@ -17,6 +17,7 @@ import numpy as np
 
 from neurodecode.core.claims import check_ratio, read_tensors
 from neurodecode.core.documents import read_json
+from neurodecode.core.download import download
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -75,11 +76,7 @@ class Trunk:
     def download(self):
         """Fetch the published file into the cache; OSError where that fails."""
         if not self._on_hub:
-            import torch
-
-            target = _checkpoints() / self.file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(self.source, str(target), _digest_in(target.name), False)
+            download(self.source, _checkpoints() / self.file, sha256=_digest_in(self.file))
             return
         from huggingface_hub import hf_hub_download
 
