@@ -110,6 +110,8 @@ def _fetch(url, part, size, most):
             os.fsync(file.fileno())
     if have > most:
         part.unlink()
+        if goes_on:  # of another place than it said: once more from the start
+            raise ConnectionError("the server did not go on from where the part ends")
         raise DownloadError(f"{url} sends more than {most} bytes: cut off, and removed")
     if (size is not None and have < size) or (expected is not None and answer.length):
         raise ConnectionError(f"the connection ended after {have} bytes")

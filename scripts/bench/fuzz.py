@@ -89,7 +89,7 @@ def run(names, numbers, seed=0, workers=2, tell=False):
 
     An outcome is a dict: case, way, kind, text, seconds, peak_mib.
     """
-    _import_first()
+    _import_first(names)
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         for name in names:
@@ -103,23 +103,25 @@ def run(names, numbers, seed=0, workers=2, tell=False):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _import_first():
+def _import_first(names):
     """Import in the parent what workers need, so that no import counts as a hang."""
     import mne  # noqa: F401
     import nibabel  # noqa: F401
     import nilearn.maskers  # noqa: F401
-    import open_clip  # noqa: F401
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import pymatreader  # noqa: F401
-    import torch
-    from diffusers import PixArtTransformer2DModel  # noqa: F401
 
-    import neurodecode.api.apply
-    import neurodecode.cli
-    import neurodecode.stages.group  # noqa: F401
+    import neurodecode.cli  # noqa: F401
 
-    torch.set_num_threads(1)
+    if {"clip_json", "generator_json", "prior_json", "reader_json", "checkpoint"} & set(names):
+        import open_clip  # noqa: F401
+        import torch
+        from diffusers import PixArtTransformer2DModel  # noqa: F401
+
+        torch.set_num_threads(1)
+    if any(name.endswith("_command") for name in names):
+        import neurodecode.stages.group  # noqa: F401
 
 
 def _check_valid(folder, names):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parents[2] / "scripts" / "bench"
-FAST = ["nifti", "npy", "events_tsv", "yaml", "safetensors", "edf", "fif", "eeglab_hdf5", "gifti"]
-FAST += ["run_json", "manifest_json", "picture_png", "brainvision", "predictions_npz"]
+FAST = ["nifti", "npy", "events_tsv", "yaml", "edf", "fif", "eeglab_hdf5", "gifti"]
+FAST += ["run_json", "manifest_json", "picture_png", "predictions_npz"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def check(fuzz, found, n):
 
 
 def test_a_few_malformed_files_of_the_main_formats(fuzz):
-    check(fuzz, fuzz.run(FAST, range(6), seed=1), 6)
+    check(fuzz, fuzz.run(FAST, range(4), seed=1), 4)
 
 
 @pytest.mark.slow
@@ -58,24 +58,12 @@ def test_a_defect_is_seen(fuzz, monkeypatch):
             raise TypeError("something")
         return None
 
-    form = fuzz.formats.Format(lambda f: (f / "way").write_text("."), wrong, None, ("way",))
-    ways = iter(())
-
-    class Spoiling(type(form)):
-        def spoil(self, data, rng):
-            return "way", b"hdmlvt"[int(rng.bit_generator.seed_seq.entropy[2]) :]
-
-    odd = Spoiling(form.make, form.read, None, ("way",))
+    spoil = lambda data, rng: ("way", b"hdmlvt"[rng.bit_generator.seed_seq.entropy[2] :])
+    make = lambda folder: (folder / "way").write_text(".")
+    odd = fuzz.formats.Format(make, wrong, spoil, ("way",))
     monkeypatch.setitem(fuzz.formats.FORMATS, "odd", odd)
     monkeypatch.setattr(fuzz, "CUTS", [])
     monkeypatch.setattr(fuzz, "LIMIT_S", 2.0)
     found = fuzz.run(["odd"], range(6))["odd"]
-    assert [o["kind"] for o in found] == [
-        "hang",
-        "died",
-        "memory",
-        "left behind",
-        "unnamed",
-        "unforeseen",
-    ]
-    assert next(ways, None) is None
+    kinds = ["hang", "died", "memory", "left behind", "unnamed", "unforeseen"]
+    assert [o["kind"] for o in found] == kinds

@@ -168,6 +168,7 @@ def test_experiments_and_the_folders_of_a_recipe_may_say_more(tmp_path):
     assert given_folders(words) == [tmp_path, Path("b"), Path("c")]
 
 
+@pytest.mark.slow
 def test_the_command_trusts_what_it_is_told_to(tmp_path):
     (tmp_path / "lib" / "outside").mkdir(parents=True)
     (tmp_path / "lib" / "outside" / "__init__.py").write_text("")
