@@ -101,7 +101,9 @@ class OpenClipTarget:
             raise ValueError(f"{model} has no visual transformer: choose a ViT model of open_clip")
         try:
             pooled, tokens = self.pictures(np.zeros((1, 64, 64, 3), np.uint8))
-        except (TypeError, ValueError) as error:  # of its own preparation of pictures
+        except (TypeError, ValueError, RuntimeError) as error:  # of its own preparation
+            if isinstance(error, NotImplementedError):  # of a device
+                raise
             raise ValueError(
                 f"{model} cannot prepare a picture ({error}): its preprocess_cfg is damaged"
             ) from error

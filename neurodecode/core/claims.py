@@ -248,7 +248,7 @@ def _npy_header(path, header):
     import numpy as np
 
     try:
-        found = ast.literal_eval(header.decode("latin-1").strip())
+        found = ast.literal_eval(header.decode("latin-1"))
         shape, dtype = found["shape"], np.dtype(found["descr"])
         whole = all(type(n) is int and n >= 0 for n in shape)
         whole &= set(found) == {"descr", "fortran_order", "shape"}

@@ -12,7 +12,7 @@ YAML_BYTES = MIB
 YAML_NODES = 50_000  # aliases counted as often as they are used
 YAML_DEPTH = 40
 HEADER_BYTES = 16 * MIB  # of a table: the names of its columns
-COLUMNS = 500_000  # of numbers: every dimension of an embedding may be one
+COLUMNS = 100_000  # of numbers: every dimension of an embedding may be one
 TEXT_COLUMNS = 10_000
 
 

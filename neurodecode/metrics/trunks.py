@@ -183,7 +183,7 @@ def _state(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of its unpickler, of zip files, or of numbers out of range
-        told = str(error).splitlines()[0]
+        told = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"{path} is no file of weights alone ({told}): pickles may run code, and are not opened"
         ) from error

@@ -80,7 +80,8 @@ def timing(path, measured_s, n_volumes, sidecar, start_s=0.0):
 
 def _stated(path, sidecar, key, default=None):
     """A number of the sidecar, in s; ValueError where it is none that can be."""
-    value = sidecar.get(key, default)
+    value = sidecar.get(key)
+    value = default if value is None else value
     if value is None or (isinstance(value, int | float) and abs(value) < LONGEST_S):
         return value
     raise ValueError(f"the JSON sidecar of {path} says {key} {value!r:.60}: expected seconds")

@@ -11,6 +11,8 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from neurodecode.core.claims import FalseClaim, check_ratio
 
 NIFTI_HEADERS = {348: (40, 70, 108, "h", "f"), 540: (16, 12, 168, "q", "q")}
@@ -203,9 +205,9 @@ def check_brainvision(path):
     """Check that a BrainVision header names files beside it, and channels that it describes."""
     size = path.stat().st_size
     text = path.read_bytes()[: 16 << 20].decode("utf-8", "replace")
-    for key, name in re.findall(r"(?im)^\s*(DataFile|MarkerFile)\s*=(.*)$", text):
+    for key, name in re.findall(r"(?im)^[ \t]*(DataFile|MarkerFile)[ \t]*=(.*)$", text):
         check_beside(path, name.strip(), key)
-    for count in re.findall(r"(?im)^\s*NumberOfChannels\s*=\s*(\d+)", text):
+    for count in re.findall(r"(?im)^[ \t]*NumberOfChannels[ \t]*=[ \t]*(\d{1,9})", text):
         if int(count) > CHANNELS or int(count) * 3 > size:
             raise FalseClaim(f"{path} claims {count} channels in {size} bytes: it is damaged")
 
@@ -228,8 +230,8 @@ def check_eeglab(path):
     elif len(start) < 128 or start[126:128] not in (b"IM", b"MI"):
         raise FalseClaim(f"{path} is no MATLAB file, as its ending says")
     else:
-        data = path.read_bytes()
-        _mat_elements(path, data[128:], "<" if start[126:128] == b"IM" else ">", 0)
+        order = "<" if start[126:128] == b"IM" else ">"
+        _mat_elements(path, memoryview(np.memmap(path, np.uint8, "r"))[128:], order, 0)
 
 
 def check_hdf5(path):
@@ -293,7 +295,7 @@ def _text_number(path, what, text):
 
 def _mat_elements(path, data, order, depth):
     """Walk the elements of a MATLAB 5 file: lengths within it, and cells no more than it holds."""
-    at = 0
+    at, data = 0, memoryview(data)
     while at + 8 <= len(data):
         kind, length, begin, step = _mat_tag(data, at, order)
         if begin + length > len(data):

@@ -41,6 +41,7 @@ BYTES = {"short": 2, "int": 4, "single": 4, "double": 8}
 DURATION_TOLERANCE_S = 1.0  # sidecars round, and some count the last sample
 STANDS_IN_S = 1.0
 COUNTS = "ChannelCount"
+LARGEST = 1e9  # of a rate, a length, a count or a coordinate: more is a slip or made up
 
 
 def facts(path, sidecar):
@@ -188,7 +189,7 @@ def _compare(path, found, stated):
 def _number(value):
     """A positive number of a sidecar; None for "n/a" and the like."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and np.isfinite(value) and value > 0 else None
+    return float(value) if known and 0 < value < LARGEST else None
 
 
 def _open(path, table=None):
@@ -222,8 +223,9 @@ def _open(path, table=None):
 def _check_beside(path, raw):
     """Refuse samples in another folder, to which a name in the header has led."""
     home = path if path.is_dir() else path.parent
+    homes = {home.resolve(), path.resolve().parent}  # the latter where the file is a link
     for file in filter(None, raw.filenames):
-        if Path(file).absolute().parent != home.absolute():
+        if Path(file).parent.resolve() not in homes:
             raise ValueError(
                 f"{path} keeps its samples in {file}, another folder: a recording's files lie "
                 "beside one another; correct the name in its header"
@@ -351,7 +353,7 @@ def _system(coordsystem, electrodes):
     about = read_json(coordsystem)
     kind = next((k for k in ("EEG", "iEEG", "MEG") if f"{k}CoordinateUnits" in about), None)
     unit = about.get(f"{kind}CoordinateUnits")
-    if unit not in METRES:
+    if not isinstance(unit, str) or unit not in METRES:
         raise ValueError(
             f"{coordsystem} gives coordinates in {unit!r}: one of {', '.join(METRES)} is expected "
             "in EEGCoordinateUnits or iEEGCoordinateUnits"
@@ -364,7 +366,7 @@ def _system(coordsystem, electrodes):
 
 
 def _is_place(value):
-    number = lambda v: isinstance(v, int | float) and abs(v) < np.inf
+    number = lambda v: isinstance(v, int | float) and abs(v) < LARGEST
     return isinstance(value, list) and len(value) == 3 and all(map(number, value))
 
 
