@@ -63,7 +63,7 @@ def test_a_defect_is_seen(fuzz, monkeypatch):
     odd = fuzz.formats.Format(make, wrong, spoil, ("way",))
     monkeypatch.setitem(fuzz.formats.FORMATS, "odd", odd)
     monkeypatch.setattr(fuzz, "CUTS", [])
-    monkeypatch.setattr(fuzz, "LIMIT_S", 2.0)
+    monkeypatch.setattr(fuzz, "WAIT_S", 5.0)
     found = fuzz.run(["odd"], range(6))["odd"]
     kinds = ["hang", "died", "memory", "left behind", "unnamed", "unforeseen"]
     assert [o["kind"] for o in found] == kinds

@@ -25,6 +25,9 @@ ENTITY = re.compile(rb"<!ENTITY")
 START = 1 << 16
 MAT_MATRIX, MAT_COMPRESSED = 14, 15
 MAT_CELL, MAT_STRUCT, MAT_OBJECT = 1, 2, 3
+MAT_CHAR, MAT_SPARSE, MAT_LAST_NUMERIC = 4, 5, 15
+MAT_NUMBERS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
+MAT_TEXTS = {16, 17, 18}
 MAT_DEPTH = 32
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -298,6 +301,8 @@ def _mat_elements(path, data, order, depth):
     at, data = 0, memoryview(data)
     while at + 8 <= len(data):
         kind, length, begin, step = _mat_tag(data, at, order)
+        if kind not in MAT_NUMBERS | MAT_TEXTS | {MAT_MATRIX, MAT_COMPRESSED}:
+            raise FalseClaim(f"{path} claims an element of the type {kind}: it is damaged")
         if begin + length > len(data):
             raise FalseClaim(
                 f"{path} claims an element of {length} bytes where {len(data) - begin} are left: "
@@ -353,3 +358,16 @@ def _mat_matrix(path, data, order, depth):
         )
     if kind in (MAT_CELL, MAT_STRUCT, MAT_OBJECT) and at < len(data):
         _mat_elements(path, data[at:], order, depth + 1)
+    elif kind <= MAT_LAST_NUMERIC and at + 8 <= len(data):
+        _mat_values(path, data, _mat_tag(data, at, order)[3], order, kind)
+
+
+def _mat_values(path, data, at, order, kind):
+    """Refuse values of a type that no matrix has: scipy looks it up beyond the end of its table."""
+    known = MAT_NUMBERS | (MAT_TEXTS if kind == MAT_CHAR else set())
+    while at + 8 <= len(data):
+        found, length, begin, at = _mat_tag(data, at, order)
+        if found not in known or begin + length > len(data):
+            raise FalseClaim(
+                f"{path} claims {length} bytes of the type {found} in a matrix: it is damaged"
+            )
