@@ -117,7 +117,7 @@ def check_module(module, where, path=None):
     if top == PACKAGE and any(inside == r or inside.startswith(f"{r}.") for r in rooms):
         return
     if top != PACKAGE and _spec(top) is None:
-        raise ConfigError(f"{where}: cannot find {path or module!r} (there is no module {top})")
+        raise ConfigError(f"{where}: cannot find {path or module!r} (No module named {top!r})")
     if top == PACKAGE:
         raise ConfigError(
             f"{where}: {module} is no place of choices: they lie in {PACKAGE}."
