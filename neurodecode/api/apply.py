@@ -6,7 +6,7 @@ stages `predict` and `reconstruct`: the noise of a row's samples follows from th
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import DamagedArtifact, UserError
 from neurodecode.core.finished import open_run, whole_or_absent
 from neurodecode.core.progress import log, progress
+from neurodecode.core.trust import foreign
 from neurodecode.stages.predict import averaged
 
 PAGE_ROWS = 200  # of the page; the table has them all
@@ -50,6 +51,8 @@ class ApplyConfig:
     device: str = "cpu"
     n_jobs: int = 1
     """Runs read at once."""
+    trust: list[str] = field(default_factory=list)
+    """Packages whose code the run may name, such as ["mylab"]; the package's own always."""
 
     def __post_init__(self):
         for name in ("top", "samples", "n_jobs"):
@@ -97,7 +100,7 @@ def apply(run, out=None, store=None, **options):
     if not config.study:
         config = dataclasses.replace(config, study=recipe.get("root") or "")
     try:
-        with whole_or_absent(folder) as written:
+        with foreign(config.trust), whole_or_absent(folder) as written:
             _apply(config, finished, written)
     except DamagedArtifact as damage:
         raise UserError(f"{damage}: run the experiment again, which computes it anew") from damage

@@ -7,11 +7,12 @@ from neurodecode.api.model import Candidates, calibrated, candidates_of, load_mo
 from neurodecode.api.recordings import MASK
 from neurodecode.core.errors import UserError
 from neurodecode.core.finished import open_run
+from neurodecode.core.trust import foreign
 
 SENSORS, TIMES = "space/sensors.tsv", "space/times_s.npy"
 
 
-def load(run, subject=None, store=None, device="cpu"):
+def load(run, subject=None, store=None, device="cpu", trust=()):
     """Load the decoder that a run trained.
 
     Parameters
@@ -24,6 +25,8 @@ def load(run, subject=None, store=None, device="cpu"):
         Where the run's store lies now, if it was moved.
     device : str
         ``cpu`` or ``cuda``.
+    trust : list of str, optional
+        Packages whose code the run may name, such as ``["mylab"]``; this one's own always.
 
     Returns
     -------
@@ -32,10 +35,11 @@ def load(run, subject=None, store=None, device="cpu"):
     Raises
     ------
     UserError
-        If this is no run with a trained model, its artifacts are gone, or the model does not know
-        the subject.
+        If this is no run with a trained model, its artifacts are gone, it names code that is not
+        trusted, or the model does not know the subject.
     """
-    model = load_model(open_run(run, "train", store), device)
+    with foreign(trust):
+        model = load_model(open_run(run, "train", store), device)
     if subject is None and len(model.subjects) > 1:
         raise UserError(
             f"the model reads {', '.join(model.subjects)}: say whose brain this is, subject=…"

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from neurodecode.align.apply import Fitted, transform
-from neurodecode.core.build import build, targets
+from neurodecode.core.build import build, check_targets, targets
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import UserError
 from neurodecode.core.fingerprint import fingerprint, moved
 from neurodecode.core.progress import log
 from neurodecode.core.stage import load_stage
+from neurodecode.core.trust import foreign, trusted
 from neurodecode.core.views import View
 from neurodecode.stages import predict, reconstruct
 from neurodecode.stages.align import load_fitted
@@ -49,6 +50,8 @@ class TrainedModel:
     decoder: object
     prior: object
     device: str
+    trust: frozenset = frozenset()
+    """Packages whose code the run may name, also where it is built later."""
 
     @property
     def subjects(self):
@@ -142,7 +145,9 @@ class TrainedModel:
     @cached_property
     def target(self):
         """The embedding of pictures that the brain is decoded into."""
-        return build(on_device(self.inputs.json("embed", "target.json")["target"], self.device))
+        node = self.inputs.json("embed", "target.json")["target"]
+        with foreign(self.trust):
+            return build(on_device(node, self.device))
 
     @cached_property
     def _painter(self):
@@ -150,7 +155,8 @@ class TrainedModel:
         same = config.target == on_device(
             self.inputs.json("embed", "target.json")["target"], self.device
         )
-        return build(config.generator), self.target if same else build(config.target)
+        with foreign(self.trust):
+            return build(config.generator), self.target if same else build(config.target)
 
     def _config_of(self, stage):
         if not self.inputs.has(stage):
@@ -165,17 +171,19 @@ def load_model(run, device="cpu"):
     Parameters
     ----------
     run : neurodecode.core.finished.FinishedRun
-        That reached `train`.
+        That reached `train`. What it names is built within `neurodecode.core.trust.foreign`.
     device : str
         ``cpu`` or ``cuda``.
     """
     inputs = run.view()
     trained = inputs.tensors("train", "weights.safetensors")
     made = inputs.json("train", "config.json")
+    check_targets({n: made.get(n) for n in ("model", "prior")}, f"{run.folder}: train")
     for name in changed_code(inputs, run.config, made):
         log.warning("%s: its code changed since it was trained: run again to be sure", name)
     networks = predict.networks(made, trained, device)
-    return TrainedModel(inputs, load_fitted(inputs), trained, made["sizes"], *networks, device)
+    fitted = load_fitted(inputs)
+    return TrainedModel(inputs, fitted, trained, made["sizes"], *networks, device, trusted())
 
 
 def changed_code(inputs, config, made):

@@ -277,8 +277,7 @@ def _apply(arguments):
 
 def key_values(texts):
     """Read ``key=value`` as YAML does: ``top=5``, ``runs=[run-1,run-2]``."""
-    import yaml
-
+    from neurodecode.core.documents import parse_yaml
     from neurodecode.core.errors import ConfigError
 
     found = {}
@@ -287,8 +286,8 @@ def key_values(texts):
         if not equals or not key.isidentifier():
             raise ConfigError(f"{text!r}: expected key=value, such as data=/data/new")
         try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[key] = parse_yaml(value, key)
+        except ConfigError as error:
             raise ConfigError(
                 f"{key}: {value!r} cannot be read as YAML: put it in quotes"
             ) from error

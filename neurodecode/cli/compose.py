@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 from neurodecode.cli import machine, sweep
+from neurodecode.cli.given import check_given_files, given_folders
 from neurodecode.core.stop import EXIT_CODE
 
 DRY = "--dry"
 STOPPED = (130, EXIT_CODE)
+MOST_JOBS = 100_000  # of a sweep
 PATTERNS = ("recipe.bold_entities", "recipe.mask", "recipe.rois", "recipe.confounds")
 
 
@@ -130,6 +132,9 @@ def _composed(overrides, action, dry=False):
     wanted = replacing(o for o in overrides if o != "experiment=null")
     sys.argv = ["neurodecode run", *wanted]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raised to `guarded`, not printed by Hydra
+    refused = machine.guarded(lambda: check_given_files(given_folders(wanted)))
+    if refused:
+        return refused, task.members
     _offer_slurm(dry)
     try:
         code = machine.guarded(job)
@@ -175,24 +180,35 @@ def planned_jobs(sweep):
     Empty where there is no such file, or where another sweeper than Hydra's own chose the jobs.
     """
     import itertools
+    import math
 
-    import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from neurodecode.core.documents import read_yaml
+    from neurodecode.core.errors import ConfigError
 
     file = Path(sweep) / "multirun.yaml"
     if not file.is_file():
         return []
-    hydra = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]
-    if not hydra["sweeper"]["_target_"].endswith(".BasicSweeper") or hydra["sweeper"].get("params"):
-        return []
+    try:
+        hydra = read_yaml(file)["hydra"]
+        own = hydra["sweeper"]["_target_"].endswith(".BasicSweeper")
+        if not own or hydra["sweeper"].get("params"):
+            return []
+        parsed = OverridesParser.create().parse_overrides(hydra["overrides"]["task"])
+    except (KeyError, TypeError, AttributeError, HydraException) as error:
+        raise ConfigError(f"{file} is no record of a sweep ({error}): run it again") from None
     choices = []
-    for override in OverridesParser.create().parse_overrides(hydra["overrides"]["task"]):
+    for override in parsed:
         key = override.get_key_element()
         swept = override.is_sweep_override()
         if swept and not override.is_discrete_sweep():
             return []
         given = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
         choices.append([f"{key}={value}" for value in given])
+    if math.prod(map(len, choices)) > MOST_JOBS:
+        raise ConfigError(f"{file} records a sweep of more than {MOST_JOBS} jobs: it is damaged")
     return [list(job) for job in itertools.product(*choices)]
 
 
@@ -226,8 +242,10 @@ def _on_this_machine(config):
     """Check the top, hold to the threads, find the device; return (config, what enters keys)."""
     from neurodecode.core.checks import typed
     from neurodecode.core.composing import check_given, check_read
+    from neurodecode.core.trust import trust
 
     check_read(config, {p.stem for p in (conf_folder() / "stage").glob("*.yaml")})
+    trust(typed(config.get("trust") or [], list[str], "trust"), given_folders(sys.argv[1:]))
     check_given({stage: config.get(stage) or {} for stage in config["stages"]})
     typed(config.get("subjects"), list[str] | None, "subjects")
     threads = config["threads"]

@@ -1,13 +1,15 @@
 """A sentence encoder as the target of texts: a local folder of transformers' own format."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.claims import check_tensors
+from neurodecode.core.documents import read_json
 from neurodecode.weights import weights_folder
 
 POOLINGS = ("mean_tokens", "cls_token")
+OWN = {"local_files_only": True, "trust_remote_code": False}
 
 
 class SentenceTarget:
@@ -46,10 +48,13 @@ class SentenceTarget:
             )
         from transformers import AutoModel, AutoTokenizer
 
+        for weights in folder.glob("*.safetensors"):
+            check_tensors(weights)
+
         self.batch, self.device = batch, device
         self._first = _pooling(folder) == "cls_token"
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, **OWN)
+        self._model = AutoModel.from_pretrained(folder, use_safetensors=True, **OWN)
         self._model.eval().requires_grad_(False).to(device)
         self.dim = int(self._model.config.hidden_size)
         self.n_tokens = self.token_dim = 0  # it sees no pictures
@@ -79,7 +84,7 @@ def _pooling(folder: Path) -> str:
     path = folder / "1_Pooling" / "config.json"
     if not path.is_file():
         return "mean_tokens"
-    said = json.loads(path.read_text(encoding="utf-8"))
+    said = read_json(path)
     chosen = [name.removeprefix("pooling_mode_") for name, on in said.items() if on is True]
     modes = [name for name in chosen if f"pooling_mode_{name}" in said]
     if len(modes) != 1 or modes[0] not in POOLINGS:

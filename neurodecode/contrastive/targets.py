@@ -9,13 +9,19 @@ References
    supervision. ICML.
 """
 
+import logging
 import math
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from neurodecode.core.claims import check_sizes, check_tensors
+from neurodecode.core.documents import read_json
 from neurodecode.weights import weights_folder
+
+LARGEST = 1 << 17  # of any size in a configuration
+DEEPEST = 200  # layers
 
 
 class Target(Protocol):
@@ -79,7 +85,10 @@ class OpenClipTarget:
             )
         except Exception as error:  # open_clip, its hub and requests each raise their own
             if _is_at_hand(name, pretrained):
-                raise
+                raise ValueError(
+                    f"{model} cannot be loaded by open_clip ({type(error).__name__}: {error}): its "
+                    "weights or its configuration are damaged; fetch it again"
+                ) from error
             raise ValueError(
                 f"the weights {pretrained} of {model} could not be downloaded "
                 f"({type(error).__name__}: {str(error).splitlines()[0]}): without a network name a "
@@ -90,7 +99,14 @@ class OpenClipTarget:
         self._tokenizer = open_clip.get_tokenizer(name)
         if not hasattr(self._model.visual, "forward_intermediates"):
             raise ValueError(f"{model} has no visual transformer: choose a ViT model of open_clip")
-        pooled, tokens = self.pictures(np.zeros((1, 64, 64, 3), np.uint8))
+        try:
+            pooled, tokens = self.pictures(np.zeros((1, 64, 64, 3), np.uint8))
+        except (TypeError, ValueError, RuntimeError) as error:  # of its own preparation
+            if isinstance(error, NotImplementedError):  # of a device
+                raise
+            raise ValueError(
+                f"{model} cannot prepare a picture ({error}): its preprocess_cfg is damaged"
+            ) from error
         self.dim = pooled.shape[1]
         self.n_tokens, self.token_dim = tokens.shape[1:]
 
@@ -170,6 +186,7 @@ class OpenClipTarget:
 def _open_clip_name(model: str, pretrained: str | None) -> str:
     folder = weights_folder(model)
     if folder is not None:
+        _check_folder(folder)
         if pretrained is not None:
             raise ValueError(
                 f"pretrained={pretrained!r} is for named models, but {model!r} is a folder with "
@@ -182,6 +199,46 @@ def _open_clip_name(model: str, pretrained: str | None) -> str:
             "`openai` (`open_clip.list_pretrained()` lists them), or give a folder"
         )
     return model
+
+
+def _check_folder(folder):
+    """Read what can be forged in a model's folder before open_clip does: sizes and lengths."""
+    path = folder / "open_clip_config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no model of open_clip: it has no {path.name}")
+    about = read_json(path).get("model_cfg")
+    if not isinstance(about, dict):
+        raise ValueError(f"{path} has no model_cfg: it is not of a model of open_clip")
+    check_sizes(about, LARGEST, str(path))
+    layers = [part.get("layers", 0) for part in about.values() if isinstance(part, dict)]
+    check_sizes(layers, DEEPEST, f"{path}: layers")
+    n_bytes = 0
+    for weights in [*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.pt")]:
+        n_bytes += weights.stat().st_size
+        if weights.suffix == ".safetensors":
+            check_tensors(weights)
+    n_parameters = _n_parameters(folder, path)
+    if n_parameters > n_bytes:
+        raise ValueError(
+            f"{path} makes a model of {n_parameters} parameters, and its weights have {n_bytes} "
+            "bytes: they are of different models"
+        )
+
+
+def _n_parameters(folder, path):
+    """Count the parameters of a folder's model, without memory for them."""
+    import open_clip
+    import torch
+
+    logging.disable(logging.WARNING)  # it says that the shell has no weights
+    try:
+        with torch.device("meta"):
+            shell = open_clip.create_model(f"local-dir:{folder}", device="meta", load_weights=False)
+    except Exception as error:  # open_clip, its towers and torch each raise their own
+        raise ValueError(f"{path} makes no model of open_clip ({error}): fetch it again") from error
+    finally:
+        logging.disable(logging.NOTSET)
+    return sum(p.numel() for p in shell.parameters())
 
 
 def _is_at_hand(name: str, pretrained: str | None) -> bool:

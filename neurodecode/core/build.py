@@ -6,15 +6,28 @@ from collections.abc import Mapping
 
 from neurodecode.core.checks import check_names, typed
 from neurodecode.core.errors import ConfigError
+from neurodecode.core.trust import check_module, check_object
 
 
 def locate(path, where="_target_"):
-    """Import the object at a dotted path such as ``neurodecode.align.ridge.RidgeAligner``."""
+    """Import the class or function at a dotted path, ``neurodecode.align.ridge.RidgeAligner``.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or its code may not run (`neurodecode.core.trust`): that is found out
+        before anything is imported.
+    """
     module, _, name = str(path).rpartition(".")
+    if not module:
+        raise ConfigError(f"{where}: cannot find {path!r}: no dotted path")
+    check_module(module, where, str(path))
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{where}: cannot find {path!r} ({error})") from error
+    check_object(str(path), found, where)
+    return found
 
 
 def build(node, **extra):

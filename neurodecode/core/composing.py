@@ -7,18 +7,8 @@ import difflib
 
 from neurodecode.core.errors import ConfigError
 
-TOP = {
-    "name",
-    "stages",
-    "subjects",
-    "seed",
-    "device",
-    "threads",
-    "store",
-    "memory",
-    "recipe",
-    "launcher",
-}
+TOP = {"name", "stages", "subjects", "seed", "device", "threads", "store", "memory", "recipe"}
+TOP |= {"launcher", "trust"}
 
 
 def explained(error):

@@ -13,7 +13,7 @@ class SealedError(UserError, PermissionError):
     """A stage asked for test rows, or for a file, that it has no right to see."""
 
 
-class DamagedArtifact(Exception):
+class DamagedArtifact(UserError):
     """A stored file no longer has the bytes it was written with.
 
     Parameters

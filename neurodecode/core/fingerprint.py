@@ -4,9 +4,11 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 
 from neurodecode.core.key import digest
+from neurodecode.core.trust import is_trusted
 
 PACKAGE = "neurodecode"
 ROOT = Path(__file__).parents[1]
@@ -34,7 +36,7 @@ def fingerprint(module, targets=()):
     todo, seen = [module, *NUMERIC_CORE, *(t.rpartition(".")[0] for t in targets)], {}
     while todo:
         name = todo.pop()
-        if name not in seen and (path := _source(name)) is not None:
+        if name not in seen and _may_be_found(name) and (path := _source(name)) is not None:
             code, imports = _digest_and_imports(path, path.stat().st_mtime_ns)
             seen[name] = code
             todo += [i for i in imports if not i.startswith(f"{PACKAGE}.core")]
@@ -49,6 +51,11 @@ def code_digest(node):
 def moved(old, new):
     """Return the names of the modules that differ between two fingerprints."""
     return sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+
+
+def _may_be_found(name):
+    """Whether finding a module imports nothing that is not trusted (the packages above it)."""
+    return name.split(".")[0] == PACKAGE or name in sys.modules or is_trusted(name)
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """A run that was done before: what its folder says, and where its artifacts lie."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -8,11 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurodecode.core.errors import UserError
+from neurodecode.core.claims import check_manifest, is_plain
+from neurodecode.core.documents import read_json
+from neurodecode.core.errors import ConfigError, UserError
+from neurodecode.core.sealed import read_sealed
 from neurodecode.core.stage import load_stage
 from neurodecode.core.state import STATE
-from neurodecode.core.store import read_artifact
+from neurodecode.core.store import MANIFEST, Artifact
 from neurodecode.core.views import Folder, View
+
+LONGEST = 100  # letters in the name of a stage
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class FinishedRun:
 
     def view(self):
         """Show the artifacts, with their test rows sealed."""
-        sealed = {name: load_stage(name).sealed for name in self.artifacts}
+        try:
+            sealed = {name: load_stage(name).sealed for name in self.artifacts}
+        except ConfigError as error:
+            raise UserError(f"{self.folder / STATE}: {error}") from error
         return View(Reader(), self.artifacts, sealed=sealed)
 
 
@@ -66,7 +73,7 @@ def open_run(folder, needs, store=None):
     """
     folder = Path(folder).expanduser()
     state = read_state(folder)
-    done = {(e["stage"], e["each"]): e["folder"] for e in state["done"]}
+    done = {(e["stage"], e.get("each")): e["folder"] for e in state.get("done") or []}
     artifacts = {}
     for (stage, each), place in done.items():
         artifact = _artifact(folder, stage, place, store)
@@ -119,7 +126,7 @@ def read_state(folder):
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name that of a run, such as runs/demo/…")
     try:
-        return json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = read_json(folder / STATE)
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no {STATE}: name the folder of a run, which `neurodecode run` tells "
@@ -127,6 +134,26 @@ def read_state(folder):
         ) from None
     except ValueError as error:
         raise UserError(f"{folder / STATE} is damaged ({error}): run again") from error
+    if wrong := wrong_in(state):
+        raise UserError(f"{folder / STATE} is damaged ({wrong}): run again")
+    return state
+
+
+def wrong_in(state):
+    """Say which part of a run.json is not as the runner writes it; "" if none is."""
+    kinds = {"done": list, "waiting": list, "config": dict, "status": str}
+    for name, kind in kinds.items():
+        value = state.get(name)
+        if not isinstance(kind() if value is None else value, kind):
+            return f"{name} is {value!r:.60}"
+    for event in state.get("done") or []:
+        named = isinstance(event, dict) and isinstance(event.get("folder"), str)
+        stage = event.get("stage") if named else None
+        plain = isinstance(stage, str) and stage.isidentifier() and len(stage) < LONGEST
+        each = plain and event.get("each", 0)
+        if not plain or not (each is None or (isinstance(each, str) and is_plain(each))):
+            return f"done holds {event!r:.60}"
+    return ""
 
 
 def _artifact(folder, stage, place, store):
@@ -134,26 +161,27 @@ def _artifact(folder, stage, place, store):
     place = Path(place)
     if store is not None:
         place = Path(store).expanduser().joinpath(*place.parts[-3:])
-    artifact = read_artifact(place)
-    if artifact is None:
+    manifest = read_sealed(place / MANIFEST)
+    if manifest is None:
         raise UserError(
             f"{folder}: its {stage} is no longer at {place}, or damaged: say where the store was "
             "moved (store=DIR), or run the experiment again"
         )
-    return artifact
+    check_manifest(manifest, place / MANIFEST)
+    return Artifact(place, manifest)
 
 
 def _not_done(folder, state, needs):
-    reached = state["done"][-1]["stage"] if state["done"] else "nothing"
-    if needs not in state["waiting"]:
+    reached = state["done"][-1]["stage"] if state.get("done") else "nothing"
+    if needs not in (state.get("waiting") or []):
         return (
             f"{folder} is of an experiment without the stage {needs} (it went up to {reached}): "
             "a trained model is needed"
         )
     error = f" ({state['error']})" if state.get("error") else ""
     return (
-        f"{folder} is unfinished: it is {state['status']}{error} after {reached}, and {needs} is "
-        "not done; run its command again to go on from there"
+        f"{folder} is unfinished: it is {state.get('status')}{error} after {reached}, and {needs} "
+        "is not done; run its command again to go on from there"
     )
 
 

@@ -14,7 +14,7 @@ def listed(folder):
         return []
 
 
-def read_json(path):
+def peek_json(path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

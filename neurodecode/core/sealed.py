@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 OPEN = "0" * 64
+MOST = 256 << 20  # bytes
 SEAL = re.compile(rb'^ "~seal": "([0-9a-f]{64})"\n\}\n\Z', re.MULTILINE)
 
 
@@ -26,8 +27,11 @@ def write_sealed(path, obj):
 def read_sealed(path):
     """Return what `write_sealed` wrote; None if there is no file or any bit of it changed."""
     try:
-        found = Path(path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+        with open(path, "rb") as file:
+            found = file.read(MOST + 1)
+    except OSError:  # none, out of reach, or a name too long for any file
+        return None
+    if len(found) > MOST:
         return None
     seal = SEAL.search(found)
     if seal is None:
@@ -35,7 +39,11 @@ def read_sealed(path):
     text = found[: seal.start(1)] + OPEN.encode() + found[seal.end(1) :]
     if hashlib.sha256(text).hexdigest() != seal[1].decode():
         return None
-    return {name: value for name, value in json.loads(found).items() if name != "~seal"}
+    try:
+        known = json.loads(found)
+    except (ValueError, RecursionError):  # sealed by somebody else's hand
+        return None
+    return {name: value for name, value in known.items() if name != "~seal"}
 
 
 def _text(obj):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from neurodecode.core.errors import ConfigError
+from neurodecode.core.trust import check_module
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def stage(
 def load_stage(name):
     """Find a stage by name (``train``) or, for one of your own, by module (``mylab.mystage``)."""
     module = name if "." in name else f"neurodecode.stages.{name}"
+    check_module(module, "stages")
     try:
         found = importlib.import_module(module).run
     except ModuleNotFoundError as error:

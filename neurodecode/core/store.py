@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from neurodecode.core.blocks import Blocks, CheckedArray, describe_file, file_damage
+from neurodecode.core.claims import check_manifest, check_npy
 from neurodecode.core.errors import DamagedArtifact, UserError
 from neurodecode.core.key import digest, file_digest
 from neurodecode.core.lease import me
@@ -72,10 +73,13 @@ class Artifact:
         array : memmap or CheckedArray
         """
         if "blocks" not in self.files.get(name, {}):
-            return np.load(self.path(name), mmap_mode="r", allow_pickle=False)
+            path = self.path(name)
+            check_npy(path)
+            return np.load(path, mmap_mode="r", allow_pickle=False)
         blocks = _blocks_of(self, name)
         if not blocks.all_good([0]):  # the header is trusted only then
             raise DamagedArtifact(self, name)
+        check_npy(self.folder / name)
         array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
         return CheckedArray(array, blocks, lambda: DamagedArtifact(self, name))
 
@@ -95,7 +99,11 @@ class Artifact:
 def read_artifact(folder):
     """Return the artifact that a folder's manifest describes; None: there is none, or not whole."""
     manifest = read_sealed(folder / MANIFEST)
-    return None if manifest is None else Artifact(Path(folder), manifest)
+    try:
+        check_manifest(manifest, folder / MANIFEST)
+    except UserError:
+        return None
+    return Artifact(Path(folder), manifest)
 
 
 def damages(artifact):

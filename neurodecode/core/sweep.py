@@ -6,7 +6,7 @@ import shutil
 import uuid
 
 from neurodecode.core.lease import me, take_away
-from neurodecode.core.looking import age_s_of, changed_s, read_json
+from neurodecode.core.looking import age_s_of, changed_s, peek_json
 from neurodecode.core.registered import abandoned, known_runs, register_found, registered_run
 from neurodecode.core.sealed import write_json
 from neurodecode.core.store import LEASES, OWNER, RUNS, SCRATCH
@@ -53,7 +53,7 @@ class _Needs:
         """Whether somebody may be at work on an artifact."""
         name = place.replace("/", "-")
         path = self.store.root / LEASES / name
-        return path.exists() and not abandoned(read_json(path), age_s_of(path), LEASE_S)
+        return path.exists() and not abandoned(peek_json(path), age_s_of(path), LEASE_S)
 
 
 def _take_artifact(store, one, needs):
@@ -107,9 +107,9 @@ def _take_scratch(store, one, needs):
 
 def _take_lease(store, one, needs):
     path = store.root / one.path
-    if json.dumps(read_json(path)) != one.mark:
+    if json.dumps(peek_json(path)) != one.mark:
         return False
-    take_away(path, read_json(path))
+    take_away(path, peek_json(path))
     return not path.exists()
 
 

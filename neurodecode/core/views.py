@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.claims import FalseClaim, check_ratio, read_tensors
+from neurodecode.core.documents import read_json, read_text_table
 from neurodecode.core.errors import SealedError, UserError
 from neurodecode.core.key import file_digest
 from neurodecode.core.lazy import Lazy, Mapped
@@ -83,13 +85,11 @@ class View:
 
     def tensors(self, stage, name, each=None):
         """Read a safetensors file as ``{name: ndarray}``."""
-        from safetensors.numpy import load_file
-
-        return load_file(self.path(stage, name, each))
+        return read_tensors(self.path(stage, name, each))
 
     def json(self, stage, name, each=None):
         """Read a JSON file."""
-        return json.loads(self.path(stage, name, each).read_text(encoding="utf-8"))
+        return read_json(self.path(stage, name, each), None)
 
     def files(self, stage, each=None):
         """Return the names of all files of an input."""
@@ -274,15 +274,34 @@ def read_table(path):
     import pandas as pd
 
     if str(path).endswith(".parquet"):
-        return pd.read_parquet(path)
-    names = pd.read_csv(path, sep="\t", nrows=0).columns
+        return read_parquet(path)
+    names = read_text_table(path, "a header and lines", nrows=0).columns
     text = [n for n in names if n in TEXT_COLUMNS or n.endswith("_id")]
-    table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(text, str))
+    table = read_text_table(path, "a header and lines", dtype=dict.fromkeys(text, str))
     strings = [n for n in names if n in text or not pd.api.types.is_numeric_dtype(table[n].dtype)]
     for name in strings:
         if table[name].dtype != bool:
             table[name] = table[name].fillna("")
     return table
+
+
+def read_parquet(path):
+    """Read a parquet table; FalseClaim where it cannot be read, or claims what it has not."""
+    import pandas as pd
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        about = pyarrow.parquet.ParquetFile(path).metadata
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        check_ratio(path, sum(g.total_byte_size for g in groups), Path(path).stat().st_size)
+        return pd.read_parquet(path)
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, FalseClaim | FileNotFoundError):
+            raise
+        raise FalseClaim(
+            f"{path} is no readable parquet table ({error}): write it again"
+        ) from error
 
 
 def _reserve(path):

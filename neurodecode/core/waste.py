@@ -12,8 +12,8 @@ from neurodecode.core.looking import (
     listed,
     n_bytes_of,
     newest_s,
+    peek_json,
     place_in,
-    read_json,
 )
 from neurodecode.core.registered import abandoned, known_runs
 from neurodecode.core.shelf import items, work_folders
@@ -181,7 +181,7 @@ def _scratch(store, now):
     found = [p.name for p in listed(folder) if not p.name.endswith(".part")]
     names = {name.removesuffix(OWNER) for name in found}
     for name in sorted(names):
-        path, owner = folder / name, read_json(folder / f"{name}{OWNER}")
+        path, owner = folder / name, peek_json(folder / f"{name}{OWNER}")
         age_s = now - max(newest_s(path), changed_s(folder / f"{name}{OWNER}"))
         why = "discarded" if name.startswith("discarded-") else abandoned(owner, age_s, ABROAD_S)
         if why:
@@ -192,7 +192,7 @@ def _leases(store, now):
     """Return ``{name: (path, Waste or None)}`` of all leases; None: somebody may hold it."""
     found = {}
     for path in listed(store.root / LEASES):
-        holder, age_s = read_json(path), now - changed_s(path)
+        holder, age_s = peek_json(path), now - changed_s(path)
         name = path.name
         if "." in name.rpartition("-")[2] or ".dead-" in name:  # being written, or being taken
             free = "left behind" if age_s > PARTS_S else ""

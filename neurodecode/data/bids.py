@@ -1,9 +1,9 @@
 """Find the files of a study by their BIDS names, with the inheritance of sidecars."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurodecode.core.documents import read_json
 from neurodecode.data.layouts.base import Run
 from neurodecode.data.readers import FORMATS, format_of
 from neurodecode.data.recipe import Recipe
@@ -125,10 +125,7 @@ def read_sidecars(run: Run):
     """Merge the JSON sidecars of a run: the nearer to the signal file, the stronger."""
     merged = {}
     for path in run.sidecars:
-        try:
-            merged |= json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON: {error}") from error
+        merged |= read_json(path)
     return merged
 
 
@@ -158,10 +155,7 @@ def inherited(root, of: BidsFile, suffix, extension, free=()):
 def _refuse_derivatives(recipe, root):
     """Refuse fMRIPrep's own folder as the data set: it tells nothing of what was shown when."""
     about = root / "dataset_description.json"
-    try:
-        described = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
-    except ValueError as error:
-        raise ValueError(f"{about} is not valid JSON: {error}") from error
+    described = read_json(about) if about.is_file() else {}
     derivative = described.get("DatasetType") == "derivative" or "PipelineDescription" in described
     if derivative and next(root.rglob("*_events.tsv"), None) is None:
         raise FileNotFoundError(

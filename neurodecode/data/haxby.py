@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import shutil
+import tarfile
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -220,12 +221,26 @@ def _download(subjects, cache):
     from nilearn.datasets import fetch_haxby
 
     try:
-        return fetch_haxby(data_dir=cache, subjects=list(subjects), fetch_stimuli=True)
+        with unpacking_inside():
+            return fetch_haxby(data_dir=cache, subjects=list(subjects), fetch_stimuli=True)
+    except tarfile.FilterError as error:
+        raise ValueError(f"the archive of the study leads out of its folder: {error}") from error
     except OSError as error:  # requests' and urllib's errors are OSErrors
         raise ConnectionError(
             f"the study could not be downloaded ({error}): check the connection and try again, or "
             "bring an OpenfMRI folder and use `neurodecode import haxby FOLDER`"
         ) from error
+
+
+@contextmanager
+def unpacking_inside():
+    """Let tar archives, whoever unpacks them, write below their folder only: no links out of it."""
+    before = tarfile.TarFile.__dict__.get("extraction_filter")
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def _session_runs(subject, bold, labels, masks):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.claims import check_npy, check_npz
+from neurodecode.core.documents import read_text_table
 from neurodecode.core.views import read_table
 
 IDS = ("stimulus_id", "trial_id", "row_id")
@@ -159,13 +161,11 @@ def check_same_rows(other, predictions):
 
 
 def _read(path):
-    import pandas as pd
-
     if path.suffix != ".csv":
         return read_table(path)
-    names = pd.read_csv(path, nrows=0).columns
+    names = read_text_table(path, "ids and numbers", sep=",", nrows=0).columns
     text = [n for n in names if n.endswith("_id") or n == "subject"]
-    return pd.read_csv(path, dtype=dict.fromkeys(text, str))
+    return read_text_table(path, "ids and numbers", sep=",", dtype=dict.fromkeys(text, str))
 
 
 def _table(path, source):
@@ -191,6 +191,7 @@ def _table(path, source):
 
 
 def _npz(path, source):
+    check_npz(path)
     with np.load(path, allow_pickle=False) as file:
         if "embeddings" not in file:
             raise ValueError(f"{source}: no array 'embeddings'; it has {', '.join(file)}")
@@ -211,6 +212,7 @@ def _npy(path, source):
     table = read_table(beside)
     ids = {c: table[c].astype(str).to_numpy() for c in (*IDS, "subject") if c in table}
     rest = table.drop(columns=list(ids))
+    check_npy(path)
     return ids, np.asarray(np.load(path, allow_pickle=False), float), rest.astype(str)
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurodecode.core.documents import read_yaml
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -65,13 +67,14 @@ def facts(name: str) -> dict:
 
     Raises FileNotFoundError, listing the known names, where there is no such sheet.
     """
-    import yaml
-
     path = facts_folder() / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in facts_folder().glob("*.yaml"))) or "none"
         raise FileNotFoundError(f"no data recipe is called {name!r}; known: {known}")
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    found = read_yaml(path) or {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no keys: a sheet of facts says licence, citation …")
+    return found
 
 
 def facts_folder() -> Path:

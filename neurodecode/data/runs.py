@@ -1,15 +1,21 @@
 """Read runs back: what they scored, on whom, under which configuration, and how they ended."""
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from neurodecode.core.documents import read_json, read_yaml
 from neurodecode.core.errors import UserError
+from neurodecode.core.finished import wrong_in
 from neurodecode.core.key import digest
 from neurodecode.core.store import read_artifact
 
 ALL = "all"  # the subject of lines pooled within a run
+METRICS = dict.fromkeys("subject condition kind metric better".split(), False)
+METRICS |= dict.fromkeys("value lo hi n".split(), True)
+NUMBERS = {"chance", "p", "ceiling", "set_size"}  # where there are such columns
+COMPARISONS = dict.fromkeys("subject metric a b".split(), False)
+COMPARISONS |= dict.fromkeys("difference lo hi p".split(), True)
 ENDS = {  # what run.json says of a run that is not done
     "running": "is running, or was killed",
     "interrupted": "was interrupted",
@@ -141,20 +147,26 @@ def _jobs(folder):
 
 def read_run(folder, name):
     """Read one run's folder; what is missing or unreadable is its problem, not an error."""
-    state = _document(folder / "run.json") or {}
-    metrics, comparisons = _table(folder / "metrics.tsv"), _table(folder / "comparisons.tsv")
+    state, problem = _state(folder / "run.json")
+    try:
+        metrics = _table(folder / "metrics.tsv", METRICS)
+        comparisons = _table(folder / "comparisons.tsv", COMPARISONS)
+        _check_conditions(folder, metrics, comparisons)
+    except ValueError as error:
+        metrics, comparisons, problem = None, None, f"has scores that cannot be read: {error}"
     artifacts = _artifacts(state)
     subjects = [] if metrics is None else list(metrics["subject"].unique())
     who = {s: _recordings(artifacts.get("index"), s) for s in subjects}
     card = _document(folder / "score_card.json") or {}
     figures = _document(folder / "figures.json") or {}
-    split = figures.get("split") or (card.get("split") or {}).get("hash") or ""
+    told = card.get("split")
+    split = figures.get("split") or (told.get("hash") if isinstance(told, dict) else "") or ""
     traced = artifacts.get("index") is not None
     return Run(
         name=name,
         folder=folder,
-        problem=_problem(state, metrics),
-        overrides=tuple(_document(folder / ".hydra" / "overrides.yaml") or ()),
+        problem=problem or _problem(state, metrics),
+        overrides=_overrides(folder / ".hydra" / "overrides.yaml"),
         config=_config(folder, artifacts),
         split=split if isinstance(split, str) else "",
         who={s: found or s for s, found in who.items()},
@@ -187,7 +199,7 @@ def _config(folder, artifacts):
         f"{stage}.{name}": value
         for stage, artifact in artifacts.items()
         if artifact is not None
-        for name, value in leaves(artifact.manifest["config"]).items()
+        for name, value in leaves(artifact.manifest.get("config") or {}).items()
     }
 
 
@@ -197,7 +209,7 @@ def _artifacts(state):
 
 
 def _folders(state):
-    return {e["stage"]: e["folder"] for e in state.get("done", []) if e.get("folder")}
+    return {e["stage"]: e["folder"] for e in state.get("done") or [] if e.get("folder")}
 
 
 def _recordings(index, subject):
@@ -216,18 +228,65 @@ def leaves(node, name=""):
     return {k: v for key, value in node.items() for k, v in leaves(value, f"{dot}{key}").items()}
 
 
-def _document(path):
-    """A JSON or YAML document, or None where there is none that can be read."""
-    import yaml
-
+def _state(path):
+    """What run.json says, and what is wrong with it; empty where there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (FileNotFoundError, ValueError, yaml.YAMLError):
+        state = read_json(path)
+    except FileNotFoundError:
+        return {}, ""
+    except ValueError as error:
+        return {}, f"has a run.json that cannot be read: {error}"
+    wrong = wrong_in(state)
+    return ({}, f"has a damaged run.json: {wrong}") if wrong else (state, "")
+
+
+def _overrides(path):
+    found = _document(path, list) or []
+    return tuple(str(word) for word in found)
+
+
+def _document(path, kind=dict):
+    """A JSON or YAML document of a kind, or None where there is none that can be read."""
+    try:
+        found = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    except (OSError, ValueError):
         return None
+    return found if isinstance(found, kind) else None
 
 
-def _table(path):
+def _table(path, needed):
+    """A table of scores, or None where there is none; ValueError if it is none of scores."""
+
     from neurodecode.core.views import read_table
 
-    return read_table(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    table = read_table(path)
+    for name, numeric in needed.items():
+        if name not in table:
+            raise ValueError(f"{path} has no column {name}: run again, which writes it anew")
+        if numeric:
+            _check_numbers(path, table, name)
+    for name in NUMBERS & set(table):
+        _check_numbers(path, table, name)
+    return table
+
+
+def _check_conditions(folder, metrics, comparisons):
+    """Refuse comparisons of conditions, or scores, that were not scored."""
+    if metrics is None or comparisons is None:
+        return
+    for name, of in {"a": "condition", "b": "condition", "metric": "metric"}.items():
+        unknown = sorted(set(map(str, comparisons[name])) - set(map(str, metrics[of])))
+        if unknown:
+            raise ValueError(
+                f"{folder / 'comparisons.tsv'} compares {unknown[0]!r:.40}, which metrics.tsv does "
+                "not have: run again, which writes both anew"
+            )
+
+
+def _check_numbers(path, table, name):
+    import pandas as pd
+
+    if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+        raise ValueError(f"{path}: {name} holds {table[name].iloc[0]!r:.40}, no numbers")

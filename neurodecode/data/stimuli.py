@@ -1,16 +1,22 @@
 """The stimuli of a study: their table, their files, and pictures as arrays."""
 
+import struct
+import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.claims import FalseClaim
+from neurodecode.core.documents import read_text_table
 from neurodecode.data.recipe import Recipe
 
 COLUMNS = ("stimulus_id", "path", "sha256", "caption", "partition")
 PARTITIONS = ("train", "test", "")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # by content: no PostScript, which is code
+PIXELS = 1 << 26
 TABLES = ("stimuli/stimuli.tsv", "stimuli.tsv")
 
 
@@ -42,7 +48,8 @@ def known_stimuli(recipe: Recipe, root):
             f"{path} is not there: name the table of pictures in recipe.stimulus_table, or set it "
             'to "" (then a picture is known by its file name only)'
         )
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).replace("n/a", "")
+    what = "stim_file, and what else is known of each picture"
+    table = read_text_table(path, what, dtype=str, keep_default_na=False).replace("n/a", "")
     if "stim_file" not in table.columns:
         raise ValueError(f"{path} has no column 'stim_file'; it has {', '.join(table.columns)}")
     if "stimulus_id" not in table.columns:
@@ -218,7 +225,7 @@ def _load_one(path, size):
     from PIL import Image
 
     with _opened(path) as picture:
-        picture = picture.convert("RGB")
+        picture = _decoded(picture, path)
     if size is not None and picture.size != (size[1], size[0]):
         picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.asarray(picture, np.uint8)
@@ -226,14 +233,32 @@ def _load_one(path, size):
 
 @contextmanager
 def _opened(path):
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    damaged = (OSError, SyntaxError, ValueError, TypeError, struct.error, EOFError)
+    damaged += (IndexError, KeyError, zlib.error, Image.DecompressionBombError)
     try:
-        with Image.open(path) as picture:
-            yield picture
+        picture = Image.open(path, formats=FORMATS)
     except FileNotFoundError:
         raise FileNotFoundError(f"the picture {path} is not there") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except damaged as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}): fetch it again") from None
+    with picture:
+        if picture.width * picture.height > PIXELS:
+            raise FalseClaim(
+                f"{path} claims {picture.width} x {picture.height} pixels; pictures of more than "
+                f"{PIXELS} are not read: scale it down"
+            )
+        yield picture
+
+
+def _decoded(picture, path):
+    """Read the pixels, as RGB."""
+    damaged = (OSError, SyntaxError, ValueError, TypeError, struct.error, EOFError)
+    damaged += (IndexError, KeyError, zlib.error)
+    try:
+        return picture.convert("RGB")
+    except damaged as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}): fetch it again") from None
 
 
@@ -252,11 +277,40 @@ def _check_table(path, table):
 def _picture_path(root, stim_file):
     """BIDS counts stim_file from stimuli/; some data sets write that folder too."""
     path = Path(root) / "stimuli" / stim_file.removeprefix("stimuli/")
+    check_inside(path, root, stim_file)
     if not path.is_file():
         raise FileNotFoundError(
             f"the picture {path} is not there: some data sets ask you to fetch their pictures apart"
         )
     return path
+
+
+def check_inside(path, root, name):
+    """Refuse a name, written in a table, that leads out of the data set.
+
+    Folders that are links are followed, since data are linked on clusters; so are links into an
+    annex. A link of a single file to elsewhere is not: what it shows would stand in the report.
+
+    Raises
+    ------
+    ValueError
+    """
+    parts = Path(name).parts
+    if ".." in parts or Path(name).is_absolute() or "\0" in name:
+        raise ValueError(
+            f"{root} names the picture {name!r}, outside its folder stimuli: put the picture there "
+            "and name it from there"
+        )
+    if not path.is_symlink():
+        return
+    target = path.resolve()
+    home = (Path(root).resolve(), path.parent.resolve())
+    annexed = ".git/annex/objects" in target.as_posix()
+    if not annexed and not any(target.is_relative_to(folder) for folder in home):
+        raise ValueError(
+            f"the picture {path} is a link to {target}, out of the data set, and is not followed: "
+            "copy the file, or link its whole folder"
+        )
 
 
 def _stem(stim_file):

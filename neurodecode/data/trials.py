@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from neurodecode.core.documents import read_text_table
 from neurodecode.data.recipe import Recipe
 
 FIRST = (
@@ -95,14 +96,8 @@ def trial_table(events_of_runs):
 
 
 def _read_text(path):
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise ValueError(
-            f"{path} is empty: it must hold onset, duration and what was shown"
-        ) from None
+    what = "onset, duration and what was shown"
+    table = read_text_table(path, what, dtype=str, keep_default_na=False)
     table.columns = [c.strip() for c in table.columns]
     if table.empty:
         raise ValueError(f"{path} has a header but no events")

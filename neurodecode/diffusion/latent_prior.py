@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurodecode.core.claims import built_to_fit, check_sizes, read_tensors
+from neurodecode.core.documents import read_json
 from neurodecode.diffusion.belief import believe, calibrate
 from neurodecode.diffusion.latent_network import CodeDecoder, CodeDenoiser
 from neurodecode.diffusion.sampling import steps_of, walk
@@ -26,6 +28,7 @@ from neurodecode.diffusion.schedule import cosine_schedule
 from neurodecode.weights import weights_folder
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+LARGEST = 1 << 16  # of any size in a configuration
 
 
 class LatentPrior(nn.Module):
@@ -169,13 +172,13 @@ def pretrained(path: str, n_tokens: int, dim: int) -> LatentPrior:
     ValueError
         If the prior was trained for other tokens.
     """
-    from safetensors.torch import load_file
-
     folder = weights_folder(path)
     if folder is None or not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"{path!r} is no folder with a {CONFIG} of a latent prior")
-    sizes = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    weights = load_file(folder / WEIGHTS)
+    sizes = read_json(folder / CONFIG)
+    weights = read_tensors(folder / WEIGHTS, "torch")
+    if "mean" not in weights or weights["mean"].ndim != 2:
+        raise ValueError(f"{folder / WEIGHTS} holds no prior: its mean (n_tokens, dim) is missing")
     own = tuple(weights["mean"].shape)
     if own != (n_tokens, dim):
         raise ValueError(
@@ -183,7 +186,12 @@ def pretrained(path: str, n_tokens: int, dim: int) -> LatentPrior:
             f"embedding has {n_tokens} of {dim}: choose prior=dalle2, which is trained in the run, "
             "or the embedding that this prior belongs to"
         )
-    prior = LatentPrior(n_tokens, dim, **sizes)
+    for part in ("denoiser", "decoder"):
+        if not isinstance(sizes.get(part) or {}, dict):
+            raise ValueError(f"{folder / CONFIG}: {part} is {sizes[part]!r:.60}, not sizes by name")
+        check_sizes((sizes.get(part) or {}).get("n_blocks", 0), len(weights), folder / CONFIG)
+    check_sizes(sizes, LARGEST, str(folder / CONFIG))
+    prior = built_to_fit(lambda: LatentPrior(n_tokens, dim, **sizes), weights, folder / CONFIG)
     prior.load_state_dict({name: array.float() for name, array in weights.items()})
     return prior.eval()
 

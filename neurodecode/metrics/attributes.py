@@ -5,12 +5,13 @@ trained towards, names the same shape, colour, place ... The judge is a convolut
 trained on rendered scenes and their labels alone; its own accuracy belongs beside every score.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from neurodecode.core.claims import built_to_fit, read_tensors
+from neurodecode.core.documents import read_json
 from neurodecode.core.ranges import Count
 from neurodecode.weights import weights_folder
 
@@ -34,16 +35,16 @@ class AttributeReader:
     """
 
     def __init__(self, path: str = "shipped:reader", batch: Count = 256):
-        from safetensors.torch import load_file
-
         folder = weights_folder(path)
         if folder is None:
             raise FileNotFoundError(f"no folder {path!r}: expected shipped:reader or a path")
-        config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+        config = _config(Path(folder) / CONFIG)
+        weights = read_tensors(Path(folder) / WEIGHTS, "torch")
         self.attributes: dict[str, list[str]] = config["attributes"]
         self.batch, self._size_px = batch, config["size_px"]
-        self._network = network(config["widths"], self.attributes, self._size_px)
-        self._network.load_state_dict(load_file(Path(folder) / WEIGHTS))
+        make = lambda: network(config["widths"], self.attributes, self._size_px)
+        self._network = built_to_fit(make, weights, f"{Path(folder) / CONFIG}")
+        self._network.load_state_dict(weights)
         self._network.eval().requires_grad_(False)
 
     def read(self, pictures: np.ndarray) -> pd.DataFrame:
@@ -100,6 +101,21 @@ class AttributeReader:
         if x.shape[-2:] == (self._size_px, self._size_px):
             return x
         return F.interpolate(x, (self._size_px, self._size_px), mode="bilinear", antialias=True)
+
+
+def _config(path):
+    """Read what the reader names and how large it is; ValueError where that cannot be."""
+    config = read_json(path)
+    attributes, widths, size_px = (config.get(k) for k in ("attributes", "widths", "size_px"))
+    texts = lambda values: isinstance(values, list) and all(isinstance(v, str) for v in values)
+    sizes = [size_px, *widths] if isinstance(widths, list) else [None]
+    known = isinstance(attributes, dict) and attributes and all(map(texts, attributes.values()))
+    if not known or len(sizes) > 12 or not all(type(n) is int and 0 < n <= 4096 for n in sizes):
+        raise ValueError(
+            f"{path} is not of a reader of attributes: expected attributes (names and their "
+            "values), widths and size_px"
+        )
+    return config
 
 
 def network(widths: list[int], attributes: dict[str, list[str]], size_px: int):

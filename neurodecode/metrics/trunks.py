@@ -6,7 +6,6 @@ without its weights a network is `missing`, and its rows say so.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable
@@ -15,6 +14,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+from neurodecode.core.claims import check_ratio, read_tensors
+from neurodecode.core.documents import read_json
+from neurodecode.core.download import download
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -73,11 +76,7 @@ class Trunk:
     def download(self):
         """Fetch the published file into the cache; OSError where that fails."""
         if not self._on_hub:
-            import torch
-
-            target = _checkpoints() / self.file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(self.source, str(target), _digest_in(target.name), False)
+            download(self.source, _checkpoints() / self.file, sha256=_digest_in(self.file))
             return
         from huggingface_hub import hf_hub_download
 
@@ -179,11 +178,33 @@ def _state(path):
     import torch
 
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+        return read_tensors(path, "torch")
+    _check_archive(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of its unpickler, of zip files, or of numbers out of range
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path} is no file of weights alone ({told}): pickles may run code, and are not opened"
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds {type(state).__name__}, not weights by name")
     return state.get("state_dict", state)
+
+
+def _check_archive(path):
+    """Refuse a checkpoint, a zip file since torch 1.6, that unpacks to more than its size."""
+    import zipfile
+
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{path} is a damaged archive ({error}): fetch it again") from error
+    for entry in entries:
+        check_ratio(f"{path}: {entry.filename}", entry.file_size, entry.compress_size)
 
 
 def _checkpoints():
@@ -213,7 +234,7 @@ def _wrong_clip(path):
         return None
     import open_clip
 
-    said = json.loads(beside.read_text(encoding="utf-8"))["model_cfg"]
+    said = read_json(beside).get("model_cfg", {})
     asked = open_clip.get_model_config(CLIP_ARCHITECTURE)
     differs = [k for k in ("embed_dim", "quick_gelu") if said.get(k) != asked.get(k)]
     vision = said.get("vision_cfg", {})

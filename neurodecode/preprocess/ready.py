@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from neurodecode.core.claims import check_npy
 from neurodecode.core.views import read_table
 from neurodecode.data.layouts.folder import ROW, WHOLE
 from neurodecode.data.readers import bold
@@ -186,10 +187,8 @@ def _same_number(path, n, what, n_channels):
 
 
 def _read_numbers(path):
-    try:
-        numbers = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a NumPy array ({error}): write it by np.save") from None
+    check_npy(path)
+    numbers = np.load(path, allow_pickle=False)
     if numbers.dtype.kind not in "fiu" or not np.isfinite(numbers).all():
         raise ValueError(f"{path} holds what is no finite number: correct it")
     return numbers.astype(np.float32)

@@ -11,6 +11,7 @@ from neurodecode.core.errors import ConfigError, UserError
 from neurodecode.core.progress import log
 from neurodecode.core.sealed import write_json
 from neurodecode.core.stage import load_stage
+from neurodecode.core.trust import foreign
 from neurodecode.data.configurations import (
     group_labels,
     grouped,
@@ -134,7 +135,8 @@ def how_to_run(runs):
     unkeyed |= {k for r in runs for k in r.config if k.startswith("launcher.")}
     for name in stages:
         try:
-            stage = load_stage(name)
+            with foreign():
+                stage = load_stage(str(name))
         except (ImportError, ConfigError):
             continue
         unkeyed |= {

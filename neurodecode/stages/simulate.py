@@ -1,9 +1,9 @@
 """Simulate: make a study with known truth and write it as a BIDS data set."""
 
-import importlib
+import sys
 from dataclasses import dataclass
 
-from neurodecode.core.build import build
+from neurodecode.core.build import build, locate
 from neurodecode.core.stage import stage
 
 
@@ -19,7 +19,7 @@ class SimulateConfig:
 def expected_size(config):
     """How large the study will be, from ``study_size`` in the module of its target; or ``{}``."""
     dials = {k: v for k, v in config.study.items() if k != "_target_"}
-    module = importlib.import_module(config.study["_target_"].rpartition(".")[0])
+    module = sys.modules[locate(config.study["_target_"], "simulate.study").__module__]
     tell = getattr(module, "study_size", None)
     return tell(**dials) if tell else {}
 

@@ -28,3 +28,9 @@ def expected(small):
         return np.load(path) if name.endswith(".npy") else read_table(path)
 
     return read
+
+
+@pytest.fixture(autouse=True)
+def own_classes_are_trusted(monkeypatch):
+    """The run of these tests names layouts and networks of the tests."""
+    monkeypatch.setenv("NEURODECODE_TRUST", "tests")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.documents import read_text_table
 from neurodecode.data.layouts.base import Run
 from neurodecode.data.readers import responses as reader
 from neurodecode.data.trials import seconds
@@ -174,12 +175,8 @@ def _there(folder, name):
 
 
 def _read(path):
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty: it needs a header, and a line for each trial") from None
+    what = "a header, and a line for each trial"
+    table = read_text_table(path, what, dtype=str, keep_default_na=False)
     return table.rename(columns=str.strip)
 
 

@@ -98,6 +98,8 @@ def read_mask(paths):
     first, inside = None, True
     for path in paths:
         image = open_image(path)
+        if image.ndim != 3:
+            raise ValueError(f"{path} has {image.ndim} dimensions: a mask has 3 (x, y, z)")
         first = image if first is None else first
         _same_grid(image, path, first, paths[0])
         inside = inside & (data_of(image, path) > 0)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neurodecode.data.readers import headers
+
 
 def open_epochs(path):
     """Open a file of epochs; its samples are read when they are asked for.
@@ -22,6 +24,7 @@ def open_epochs(path):
     if not Path(path).stat().st_size:
         raise ValueError(f"{path} is empty: the data set came without its files; fetch them")
     try:
+        headers.check(path)
         return mne.read_epochs(path, proj=False, preload=False, verbose="ERROR")
     except Exception as error:  # a damaged file fails anywhere in mne's reader
         raise ValueError(

@@ -7,6 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from neurodecode.data.readers import headers
+
+LONGEST_S = 1e6  # no run, volume or delay lasts so long
+
 
 class Grid(Protocol):
     """The channels of one subject's BOLD runs, whatever the format of the files.
@@ -59,7 +63,8 @@ def timing(path, measured_s, n_volumes, sidecar, start_s=0.0):
     ValueError
         If file and sidecar disagree, or neither tells the TR.
     """
-    stated_s = sidecar.get("RepetitionTime")
+    stated_s = _stated(path, sidecar, "RepetitionTime")
+    start_s = _stated(path, sidecar, "StartTime", start_s)
     if stated_s and measured_s and abs(stated_s - measured_s) > 1e-3 * stated_s:
         raise ValueError(
             f"{path} says TR {measured_s:g} s in its header, its JSON sidecar {stated_s:g} s: find "
@@ -69,8 +74,17 @@ def timing(path, measured_s, n_volumes, sidecar, start_s=0.0):
     if not tr_s:
         raise ValueError(f"{path} has no TR: add RepetitionTime (s) to its JSON sidecar")
     found = {"tr_s": float(tr_s), "n_volumes": n_volumes}
-    found["start_s"] = float(sidecar.get("StartTime", start_s))
+    found["start_s"] = float(start_s)
     return found | ({"duration_s": n_volumes * float(tr_s)} if n_volumes else {})
+
+
+def _stated(path, sidecar, key, default=None):
+    """A number of the sidecar, in s; ValueError where it is none that can be."""
+    value = sidecar.get(key)
+    value = default if value is None else value
+    if value is None or (isinstance(value, int | float) and abs(value) < LONGEST_S):
+        return value
+    raise ValueError(f"the JSON sidecar of {path} says {key} {value!r:.60}: expected seconds")
 
 
 def is_absent(path):
@@ -92,9 +106,11 @@ def open_image(path, what="NIfTI"):
     formats = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
     formats += (nibabel.cifti2.Cifti2HeaderError, LookupError)  # XML of no sense
     try:
+        headers.check(path)
         return nibabel.load(path)
     except (*formats, ExpatError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} is no readable {what} file ({error}): fetch it again") from None
+        told = str(error).removeprefix(f"{path} ")
+        raise ValueError(f"{path} is no readable {what} file ({told}): fetch it again") from None
 
 
 def data_of(image, path):

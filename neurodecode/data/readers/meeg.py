@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.documents import read_json, read_text_table
+from neurodecode.data.readers import headers
+
 FORMATS = (".fif", ".vhdr", ".edf", ".bdf", ".set", ".ds")
 DATA_BESIDE = {".vhdr": (".eeg", ".dat"), ".set": (".fdt",)}
 """Header format -> endings of the file beside it that holds the samples."""
@@ -38,6 +41,7 @@ BYTES = {"short": 2, "int": 4, "single": 4, "double": 8}
 DURATION_TOLERANCE_S = 1.0  # sidecars round, and some count the last sample
 STANDS_IN_S = 1.0
 COUNTS = "ChannelCount"
+LARGEST = 1e9  # of a rate, a length, a count or a coordinate: more is a slip or made up
 
 
 def facts(path, sidecar):
@@ -111,7 +115,7 @@ def read_raw(path, channels=None, electrodes=None, coordsystem=None):
             "(fetch them, for instance by datalad get)"
         )
     table = None if channels is None else _read_table(channels, ("name", "type"))
-    raw = _open(path, _units(path, table))
+    raw = _open(path, table)
     if table is not None:
         _apply_channels(raw, table, channels, path)
     if electrodes is not None:
@@ -185,10 +189,10 @@ def _compare(path, found, stated):
 def _number(value):
     """A positive number of a sidecar; None for "n/a" and the like."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and np.isfinite(value) and value > 0 else None
+    return float(value) if known and 0 < value < LARGEST else None
 
 
-def _open(path, units=None):
+def _open(path, table=None):
     """Open by mne, not loading; what mne says of a broken file is said with its name."""
     import mne
 
@@ -196,8 +200,11 @@ def _open(path, units=None):
         raise ValueError(
             f"{path} is no M/EEG recording ({', '.join(FORMATS)}): for fMRI choose preprocess=lsa"
         )
-    path, extra = Path(path), {"units": units} if units else {}
+    path = Path(path)
     try:
+        headers.check(path)
+        units = _units(path, table)
+        extra = {"units": units} if units else {}
         raw = mne.io.read_raw(path, preload=False, verbose="ERROR", **extra)
     except TypeError as error:
         if "trials" in str(error):
@@ -208,12 +215,26 @@ def _open(path, units=None):
         raise ValueError(_unreadable(path, error)) from None
     except Exception as error:  # a damaged header fails anywhere in mne's readers
         raise ValueError(_unreadable(path, error)) from None
+    _check_beside(path, raw)
     _check_size(path, raw)
     return raw
 
 
+def _check_beside(path, raw):
+    """Refuse samples in another folder, to which a name in the header has led."""
+    home = path if path.is_dir() else path.parent
+    homes = {home.resolve(), path.resolve().parent}  # the latter where the file is a link
+    for file in filter(None, raw.filenames):
+        if Path(file).parent.resolve() not in homes:
+            raise ValueError(
+                f"{path} keeps its samples in {file}, another folder: a recording's files lie "
+                "beside one another; correct the name in its header"
+            )
+
+
 def _unreadable(path, error):
-    return f"{path} is not a readable {path.suffix[1:].upper()} recording ({error}): fetch it again"
+    told = str(error).removeprefix(f"{path} ")
+    return f"{path} is not a readable {path.suffix[1:].upper()} recording ({told}): fetch it again"
 
 
 def _check_size(path, raw):
@@ -274,12 +295,7 @@ def _units(path, table):
 
 
 def _read_table(path, needed):
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty: it must hold {', '.join(needed)}") from None
+    table = read_text_table(path, ", ".join(needed), dtype=str, keep_default_na=False)
     missing = [c for c in needed if c not in table]
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}, only {', '.join(table)}")
@@ -332,14 +348,12 @@ def _apply_electrodes(raw, electrodes, coordsystem):
 
 def _system(coordsystem, electrodes):
     """Name, metres a unit, and landmarks of a coordinate system."""
-    import json
-
     if coordsystem is None:
         raise ValueError(f"{electrodes} has no coordsystem.json that says its units: add one")
-    about = json.loads(Path(coordsystem).read_text(encoding="utf-8"))
+    about = read_json(coordsystem)
     kind = next((k for k in ("EEG", "iEEG", "MEG") if f"{k}CoordinateUnits" in about), None)
     unit = about.get(f"{kind}CoordinateUnits")
-    if unit not in METRES:
+    if not isinstance(unit, str) or unit not in METRES:
         raise ValueError(
             f"{coordsystem} gives coordinates in {unit!r}: one of {', '.join(METRES)} is expected "
             "in EEGCoordinateUnits or iEEGCoordinateUnits"
@@ -352,7 +366,8 @@ def _system(coordsystem, electrodes):
 
 
 def _is_place(value):
-    return isinstance(value, list) and len(value) == 3 and all(map(np.isfinite, value))
+    number = lambda v: isinstance(v, int | float) and abs(v) < LARGEST
+    return isinstance(value, list) and len(value) == 3 and all(map(number, value))
 
 
 def _coordinate(text):

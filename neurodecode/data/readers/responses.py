@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurodecode.core.claims import FalseClaim, check_npy
+
 SAVE = "np.save(path, np.asarray(responses, np.float32))"
 
 
@@ -43,14 +45,8 @@ def facts(path):
 
 
 def _open(path):
-    with open(path, "rb") as file:
-        if file.read(6) != np.lib.format.MAGIC_PREFIX:
-            raise ValueError(f"{path} is not a NumPy array (.npy): {SAVE}")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        if "object" in str(error).lower():
-            raise ValueError(
-                f"{path} holds Python objects, which may run code and are not opened: {SAVE}"
-            ) from None
-        raise ValueError(f"{path} is cut short or damaged ({error}): write it again") from None
+        check_npy(path)
+    except FalseClaim as error:
+        raise FalseClaim(f"{error}: {SAVE}") from None
+    return np.load(path, mmap_mode="r", allow_pickle=False)
