@@ -99,6 +99,8 @@ class Artifact:
 def read_artifact(folder):
     """Return the artifact that a folder's manifest describes; None: there is none, or not whole."""
     manifest = read_sealed(folder / MANIFEST)
+    if manifest is None:
+        return None
     try:
         check_manifest(manifest, folder / MANIFEST)
     except UserError:
