@@ -325,7 +325,7 @@ def test_other_files_that_do_not_fit_are_told(files):
         ({"truth": "nowhere.tsv"}, "truth=nowhere.tsv: there is no such file"),
         ({"predictions": "x.pkl"}, r"expected .tsv, .csv, .parquet, .npz, .npy, or a folder"),
         ({"predictions": "empty"}, "no picture in it"),
-        ({"predictions": "objects.npz"}, "its ids are Python objects"),
+        ({"predictions": "objects.npz"}, "ids.npy holds Python objects"),
         ({"predictions": "unnamed.npz"}, "no array 'embeddings'; it has arr_0"),
         ({"predictions": "alone.npy"}, r"ids are sought in alone.tsv, which is not there"),
         ({"prior": "narrow.tsv"}, "3 dimensions, truth=true.tsv 8"),

@@ -44,7 +44,8 @@ def options():
         stage = load_stage(path.stem)
         found |= fields_of(stage.config, stage.name)
     found |= {f"launcher.{key}" for key in trees[CONF / "launcher" / "slurm.yaml"]["launcher"]}
-    for node in (node for tree in trees.values() for node in nodes(tree)):
+    own = [{k: n for k, n in tree.items() if k != "hydra"} for tree in trees.values() if tree]
+    for node in (node for tree in own for node in nodes(tree)):
         target = locate(node["_target_"])
         for p in inspect.signature(target).parameters.values():
             if p.default is not p.empty or p.name in node:  # the others come from the stage

@@ -1,5 +1,6 @@
 """The formats that `fuzz` spoils: a small valid example of each, and how the stages read it."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -614,7 +615,8 @@ add(
 
 
 def _run_folder(folder):
-    from neurodecode.core.store import MANIFEST, describe, write_json
+    from neurodecode.core.sealed import write_sealed
+    from neurodecode.core.store import MANIFEST, describe
     from tests.data.made_runs import make_run
 
     make_run(folder / "run")
@@ -622,15 +624,21 @@ def _run_folder(folder):
     scores.mkdir()
     (scores / "metrics.tsv").write_text("a\n1\n")
     about = {"stage": "evaluate", "each": None, "key": "0" * 64, "config": {}, "inputs": {}}
-    write_json(scores / MANIFEST, about | {"files": describe(scores)})
+    write_sealed(scores / MANIFEST, about | {"files": describe(scores)})
 
 
 def _read_manifest(folder):
-    """A run whose artifact lies in this very folder, opened as `apply` and `plan` open it."""
+    """A run whose artifact lies in this very folder, opened as `apply` and `plan` open it.
+
+    What is still JSON is sealed again, as by somebody who means harm.
+    """
     from neurodecode.core.finished import open_run
-    from neurodecode.core.store import read_artifact
+    from neurodecode.core.sealed import write_sealed
+    from neurodecode.core.store import MANIFEST, read_artifact
 
     place = folder / "run" / "scores"
+    with contextlib.suppress(ValueError, OSError, RecursionError, AttributeError, TypeError):
+        write_sealed(place / MANIFEST, json.loads((place / MANIFEST).read_text()))
     done = [{"stage": "evaluate", "each": None, "folder": str(place)}]
     state = {"status": "done", "done": done, "waiting": [], "error": None}
     (folder / "again").mkdir()

@@ -1,8 +1,13 @@
 """Network metrics: published chain, nodes and scores, against torchvision's extractor and scipy."""
 
+import functools
 import hashlib
 import json
+import shutil
+import threading
 from functools import cache
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,8 +228,26 @@ def test_the_published_file_is_found_in_the_cache_and_known_by_its_digest(
     assert NetworkMetric("alexnet").available().startswith("weights damaged")
 
 
-def test_weights_are_fetched_only_when_asked_for(weights, tmp_path, monkeypatch):
-    cached = published_file(monkeypatch, tmp_path, "alexnet", weights("alexnet"))
+@pytest.fixture
+def served(tmp_path):
+    """``served(path)``: the address of a file of this test's folder, on a server of its own."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            assert args  # printed nowhere
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield lambda path: f"http://127.0.0.1:{server.server_port}/{Path(path).relative_to(tmp_path)}"
+    server.shutdown()
+
+
+def test_weights_are_fetched_only_when_asked_for(weights, tmp_path, monkeypatch, served):
+    path = shutil.copy(weights("alexnet"), tmp_path / "alexnet.pth")
+    cached = published_file(monkeypatch, tmp_path, "alexnet", path)
+    changed = {**trunks.TRUNKS["alexnet"].__dict__, "source": served(path)}
+    monkeypatch.setitem(trunks.TRUNKS, "alexnet", trunks.Trunk(**changed))
     assert NetworkMetric("alexnet").available() and not cached.exists()
     assert NetworkMetric("alexnet", download=True).available() is None
     assert cached.exists()

@@ -161,7 +161,7 @@ MISTAKES = {
     "positions": (replaced("positions_mm.npy", np.ones((4, 3))), "4 positions"),
     "flat positions": (replaced("positions_mm.npy", np.ones((5, 2))), r"\(5, 2\): \(n_channels, 3"),
     "no number": (replaced("positions_mm.npy", np.full((5, 3), np.nan)), "no finite number"),
-    "objects": (replaced("positions_mm.npy", np.array([{}])), "is not a NumPy array"),
+    "objects": (replaced("positions_mm.npy", np.array([{}])), "holds Python objects"),
     "sensors": (sensors, "1 sensors"),
 }
 
