@@ -125,6 +125,8 @@ class Launcher(SlurmLauncher):
         self.origin.restore()
         _stop_when_refused()
         code = super().__call__(*arguments).return_value
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # a notice comes too late for what is over
+            signal.signal(number, signal.SIG_IGN)
         if code:
             sys.exit(code)  # no exception: submitit would end the job with 1, whatever happened
         return code

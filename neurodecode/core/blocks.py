@@ -153,7 +153,8 @@ class CheckedArray:
     def _touched(self, index):
         """Numbers of the blocks that hold the rows of an index."""
         rows = index[0] if isinstance(index, tuple) and len(index) else index
-        if rows is None or rows is Ellipsis or not len(self):
+        by_rows = self._array.flags.c_contiguous
+        if rows is None or rows is Ellipsis or not len(self) or not by_rows:
             return np.arange(len(self._blocks.digests))
         rows = np.unique(np.atleast_1d(np.arange(len(self))[rows]))
         if not len(rows):

@@ -228,7 +228,8 @@ def check_manifest(manifest, where):
     if not isinstance(files, dict) or not isinstance(config, dict):
         raise UserError(f"{where} names no files: it is damaged; run again")
     for name, about in files.items():
-        sized = isinstance(about, dict) and {"sha256", "size"} <= set(about)
+        sized = isinstance(about, dict) and isinstance(about.get("sha256"), str)
+        sized = sized and type(about.get("size")) is int
         if not sized or not all(map(is_plain, name.split("/"))):
             raise UserError(
                 f"{where} names the file {name!r:.80}: names lie below the artifact's folder and "

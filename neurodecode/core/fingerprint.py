@@ -13,7 +13,7 @@ from neurodecode.core.trust import is_trusted
 PACKAGE = "neurodecode"
 ROOT = Path(__file__).parents[1]
 # The kernel's plumbing moves files about; of core only these decide numbers.
-NUMERIC_CORE = ("neurodecode.core.seeds", "neurodecode.core.views")
+NUMERIC_CORE = tuple(f"neurodecode.core.{n}" for n in ("documents", "lazy", "seeds", "views"))
 ASSETS = {".html", ".css", ".js", ".json", ".j2"}
 
 

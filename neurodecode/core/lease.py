@@ -70,8 +70,11 @@ def _acquire(path, is_done, ttl_s, poll_s, on_wait):
             path.unlink(missing_ok=True)
             return None
         holder = _read(path)
-        if holder is None:  # gone meanwhile, or not to be seen from here yet
+        if holder is None and not _spoilt(path, since, ttl_s):  # gone, or not to be seen yet
             time.sleep(poll_s / 10)
+            continue
+        if holder is None:
+            take_away(path, None)
             continue
         if on_wait is not None:
             on_wait(holder)
@@ -159,10 +162,17 @@ def _create(path):
 
 
 def _read(path):
+    """Who holds a lease; None: nobody, or it cannot be told from what stands there."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+        holder = json.loads(path.read_text())
+        return holder if {"host", "pid", "started"} <= set(holder) else None
+    except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _spoilt(path, since, ttl_s):
+    """Whether a lease lies there that nobody can read, longer than a lease lives unchanged."""
+    return time.monotonic() - since > ttl_s and path.exists()
 
 
 def _is_mine(holder):

@@ -1,5 +1,6 @@
 """What a run's folder, and its store, say of it at any time: done, running, waiting."""
 
+import contextlib
 import datetime
 import os
 import threading
@@ -60,7 +61,8 @@ class RunState:
             return
         left_s = None if left_s is None else round(left_s)
         self.running |= {"label": label, "done": done, "total": total, "left_s": left_s}
-        self.note("running")
+        with contextlib.suppress(OSError):  # what is computed matters more than what is said of it
+            self.note("running")
 
     def finish(self, event):
         """Take down an artifact: an event with ``stage``, ``each``, ``state`` and ``folder``."""
@@ -115,10 +117,8 @@ class RunState:
 
     def _beat(self):
         while not self._ended.wait(BEAT_S):
-            try:
+            with contextlib.suppress(OSError):  # out of reach for now, perhaps
                 os.utime(self.folder / STATE)
-            except OSError:  # the folder went away: the next note says so
-                return
 
 
 def _now():

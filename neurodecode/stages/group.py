@@ -131,7 +131,7 @@ def how_to_run(runs):
         A stage of somebody's own that is not installed here adds none.
     """
     stages = next((r.config["stages"] for r in runs if r.config.get("stages")), [])
-    unkeyed = {"name", "store"}
+    unkeyed = {"name", "store", "trust"}
     unkeyed |= {k for r in runs for k in r.config if k.startswith("launcher.")}
     for name in stages:
         try:

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import time
 
+import pytest
+
 from neurodecode.core.lease import _started, lease, me
 
 
@@ -56,6 +58,14 @@ def test_another_host_is_given_its_time_by_our_own_clock(tmp_path):
     started = time.monotonic()
     with lease(tmp_path / "lease", lambda: False, ttl_s=0.3, poll_s=0.02) as held:
         assert held and time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{"])
+def test_a_lease_that_nobody_can_read_does_not_hold_for_ever(tmp_path, text):
+    (tmp_path / "lease").write_text(text)
+    with lease(tmp_path / "lease", lambda: False, ttl_s=0.2, poll_s=0.02) as held:
+        assert held
+    assert not list(tmp_path.iterdir())
 
 
 def test_finished_work_is_not_done_again(tmp_path):
