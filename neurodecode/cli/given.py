@@ -1,5 +1,6 @@
 """What files of ``--config-dir`` may say: a recipe of somebody else's is data, and stays so."""
 
+import os
 import re
 from pathlib import Path
 
@@ -10,18 +11,30 @@ FLAGS = ("--config-dir", "-cd")
 OWN = "experiment"  # the group that is the user's own word, as the command line is
 FREE = ("trust", "hydra")  # keys at the top that decide which code runs
 FOLDERS = ("root", "derivatives")  # keys that may be told by the environment
+KEPT = "NEURODECODE_CONFIG_DIRS"  # how a job on another node knows them
+ELSEWHERE = re.compile(rf"@_global_|@(hydra|trust)\b|(^|\s|/)(hydra|{OWN})(/|$|@)|\.\.")
 PACKAGE = re.compile(r"^#\s*@package\s+(\S+)")
 
 
 def given_folders(words):
-    """Return the folders that the words of a command add to the package's configurations."""
+    """Return the folders that the words of a command add to the package's configurations.
+
+    In a job on another node those of the command that submitted it.
+
+    Raises
+    ------
+    ConfigError
+        If an option of Hydra's is cut short: it would be obeyed, and its folder not looked at.
+    """
     found, rest = [], list(words)
     while rest:
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
         if flag in FLAGS and (equals or rest):
             found.append(Path(value if equals else rest.pop(0)))
-    return found
+        elif flag.startswith("--conf") and FLAGS[0].startswith(flag):
+            raise ConfigError(f"{flag}: write it out, {FLAGS[0]}=DIR")
+    return found or [Path(p) for p in os.environ.get(KEPT, "").split(os.pathsep) if p]
 
 
 def check_given_files(folders):
@@ -37,11 +50,17 @@ def check_given_files(folders):
         Naming the file and the key; also for a file that is no plain YAML of a bounded size.
     """
     for folder in folders:
-        for path in sorted(Path(folder).rglob("*.yaml")):
+        for path in _files(folder):
             content = read_yaml(path)
             group = path.relative_to(folder).parts[0]
             if group != OWN and isinstance(content, dict):
                 _check(path, content)
+
+
+def _files(folder):
+    """Every configuration below a folder, as Hydra finds them: linked folders are gone into."""
+    walked = os.walk(folder, followlinks=True)
+    return sorted(Path(at) / n for at, _, names in walked for n in names if n.endswith(".yaml"))
 
 
 def _check(path, content):
@@ -56,7 +75,7 @@ def _check(path, content):
                 raise ConfigError(_refused(path, key))
     for entry in content.get("defaults") or []:
         for word in entry if isinstance(entry, dict) else [entry]:
-            if re.search(r"@_global_|@(hydra|trust)\b|(^|\s|/)hydra(/|$|@)", str(word)):
+            if ELSEWHERE.search(str(word)):
                 raise ConfigError(_refused(path, word))
     _check_values(path, content, "")
 

@@ -19,6 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 
+from neurodecode.cli.given import KEPT, given_folders
 from neurodecode.cli.sweep import DONE, FAILED, SUBMITTED, Member, status
 from neurodecode.core.errors import ConfigError
 from neurodecode.core.ranges import Count, CountOrNone
@@ -143,12 +144,16 @@ class Origin:
     def here(cls):
         """Take it from this process."""
         ours = {k: v for k, v in os.environ.items() if k.startswith("NEURODECODE_")}
+        folders = [str(folder.absolute()) for folder in given_folders(sys.argv[1:])]
+        ours |= {KEPT: os.pathsep.join(folders)} if folders else {}
         return cls(os.getcwd(), ours)
 
     def restore(self):
         """Make this process stand there."""
         os.chdir(self.folder)
         os.environ.update(self.environment)
+        kept = self.environment.get(KEPT, "")
+        sys.path += [p for p in kept.split(os.pathsep) if p and p not in sys.path]
         if self.folder not in sys.path:  # modules of your own lie where you stand
             sys.path.append(self.folder)
 

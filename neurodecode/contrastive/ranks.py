@@ -9,7 +9,6 @@ they end within seconds. Notices to stop are passed on to rank 0, which saves an
 import copy
 import logging
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -137,7 +136,7 @@ class _Ranks:
             process = context.Process(target=_rank, args=(about, there, job, parts), daemon=True)
             try:
                 process.start()
-            except (AttributeError, TypeError, pickle.PicklingError) as error:
+            except (AttributeError, TypeError) as error:
                 raise ValueError(
                     f"the network or its loss cannot be sent to another process ({error}): define "
                     "it in a module, without lambdas and open files, or train.devices=1"

@@ -216,3 +216,24 @@ def test_a_pickle_is_no_file_of_weights(tmp_path):
     torch.save({"state_dict": Own()}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="pickles may run code, and are not opened"):
         _state(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("entry", ["/experiment/evil", "experiment/evil", "../experiment/evil"])
+def test_a_recipe_leads_to_no_experiment(tmp_path, entry):
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "r.yaml").write_text(f"defaults: [world, '{entry}']\n")
+    with pytest.raises(ConfigError, match="decides what code runs"):
+        check_given_files([tmp_path])
+
+
+def test_linked_groups_are_looked_at_and_short_options_are_not_taken(tmp_path, monkeypatch):
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "r.yaml").write_text("# @package _global_\ntrust: [x]\n")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "recipe").symlink_to(tmp_path / "away")
+    with pytest.raises(ConfigError, match="sets trust"):
+        check_given_files([tmp_path / "conf"])
+    with pytest.raises(ConfigError, match="write it out"):
+        given_folders([f"--config-di={tmp_path}"])
+    monkeypatch.setenv("NEURODECODE_CONFIG_DIRS", "/a:/b")
+    assert given_folders(["submitted"]) == [Path("/a"), Path("/b")]
