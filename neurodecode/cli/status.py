@@ -24,12 +24,13 @@ def status_parser(parser):
 def _status(arguments):
     import json
 
+    from neurodecode.cli.compose import planned_jobs
     from neurodecode.core.costs import duration
     from neurodecode.core.watch import look, told
 
     for folder in arguments.runs:
         members = sorted(p.parent for p in folder.glob("*/run.json"))
-        if (folder / "run.json").is_file() or not members:
+        if (folder / "run.json").is_file() or not (members or planned_jobs(folder)):
             state = look(folder)
             print(json.dumps(state, indent=1) if arguments.json else told(state), flush=True)
             if not arguments.json and (seconds := left_s(state)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neurodecode.core.costs import duration
 from neurodecode.core.errors import UserError
+from neurodecode.core.finished import wrong_in
 from neurodecode.core.lease import is_dead, me
 from neurodecode.core.state import BEAT_S, STATE
 
@@ -40,6 +41,9 @@ def look(folder):
         raise UserError(f"{folder} holds no {STATE}: name the folder of a run or sweep") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): run again") from error
+    if wrong := wrong_in(state) if isinstance(state, dict) else "no object":
+        raise UserError(f"{path} is damaged ({wrong}): run again")
+    state = {"status": "unknown", "at": "", "done": [], "waiting": []} | state
     state |= {"folder": str(folder), "silent_s": round(silent_s)}
     if state["status"] == "running":
         state["status"] = _alive(state, silent_s)
@@ -48,7 +52,8 @@ def look(folder):
 
 def _alive(state, silent_s):
     holder = state.get("holder")
-    if holder and holder["host"] == me()["host"]:
+    known = isinstance(holder, dict) and {"host", "pid", "started"} <= set(holder)
+    if known and holder["host"] == me()["host"]:
         return "killed" if is_dead(holder) else "running"
     return "silent" if silent_s > SILENT_S else "running"
 

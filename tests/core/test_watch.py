@@ -12,7 +12,10 @@ from neurodecode.core.errors import UserError
 from neurodecode.core.lease import me
 from neurodecode.core.watch import SILENT_S, look, told
 
-DONE = [{"stage": "index", "each": None}, *({"stage": "preprocess", "each": s} for s in "ab")]
+DONE = [
+    {"stage": stage, "each": each, "folder": f"{stage}/k/c"}
+    for stage, each in (("index", None), ("preprocess", "a"), ("preprocess", "b"))
+]
 RUNNING = {"stage": "train", "each": None, "since": "2026-01-01T00:00:00+00:00"}
 FAR = {"label": "epochs", "done": 12, "total": 30, "left_s": 90}
 
@@ -65,6 +68,12 @@ def test_what_has_ended_is_taken_at_its_word(run, status):
 def test_what_is_no_run_is_said(tmp_path):
     with pytest.raises(UserError, match="holds no run.json"):
         look(tmp_path)
+    for text in ("[1]", '{"done": 1}', '{"done": [{"stage": 3}]}'):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(UserError, match="is damaged"):
+            look(tmp_path)
+    (tmp_path / "run.json").write_text('{"status": "failed"}')
+    assert "failed" in told(look(tmp_path))
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         look(tmp_path)
