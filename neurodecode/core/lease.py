@@ -52,7 +52,7 @@ def lease(path, is_done, ttl_s=300.0, poll_s=0.5, on_wait=None):
         stop.set()
         beating.join()
         os.close(handle)
-        if _is_mine(_read(path)):
+        if _is_mine(holder_of(path)):
             path.unlink(missing_ok=True)
 
 
@@ -69,7 +69,7 @@ def _acquire(path, is_done, ttl_s, poll_s, on_wait):
             os.close(handle)
             path.unlink(missing_ok=True)
             return None
-        holder = _read(path)
+        holder = holder_of(path)
         if holder is None and not _spoilt(path, since, ttl_s):  # gone, or not to be seen yet
             time.sleep(poll_s / 10)
             continue
@@ -98,12 +98,12 @@ def me():
 
 def holds(path):
     """Say whether this process holds the lease, or has lost it to one that took it for dead."""
-    return _is_mine(_read(Path(path)))
+    return _is_mine(holder_of(Path(path)))
 
 
 def bury(path):
     """Take away the lease of a process of this host that is gone; say whether there was one."""
-    holder = _read(Path(path))
+    holder = holder_of(Path(path))
     dead = holder is not None and is_dead(holder)
     if dead:
         take_away(Path(path), holder)
@@ -161,7 +161,7 @@ def _create(path):
         os.unlink(temporary)
 
 
-def _read(path):
+def holder_of(path):
     """Who holds a lease; None: nobody, or it cannot be told from what stands there."""
     try:
         holder = json.loads(path.read_text())
@@ -201,7 +201,7 @@ def take_away(path, holder):
         os.rename(path, grave)
     except FileNotFoundError:
         return None
-    taken = _read(grave)
+    taken = holder_of(grave)
     if taken != holder:
         with contextlib.suppress(FileExistsError):
             os.link(grave, path)

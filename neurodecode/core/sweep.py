@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 
-from neurodecode.core.lease import me, take_away
+from neurodecode.core.lease import holder_of, me, take_away
 from neurodecode.core.looking import age_s_of, changed_s, peek_json
 from neurodecode.core.registered import abandoned, known_runs, register_found, registered_run
 from neurodecode.core.sealed import write_json
@@ -109,7 +109,7 @@ def _take_lease(store, one, needs):
     path = store.root / one.path
     if json.dumps(peek_json(path)) != one.mark:
         return False
-    take_away(path, peek_json(path))
+    take_away(path, holder_of(path))
     return not path.exists()
 
 
