@@ -15,6 +15,7 @@ def listed(folder):
 
 
 def peek_json(path):
+    """What a JSON file holds; None if it is gone, or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -30,6 +31,7 @@ def changed_s(path):
 
 
 def age_s_of(path):
+    """Seconds since a file or folder was last changed; since 1970 if it is not there."""
     return time.time() - changed_s(path)
 
 
@@ -48,8 +50,10 @@ def n_bytes_of(path):
 
 
 def place_in(path, store):
+    """The path relative to the store, with forward slashes."""
     return path.relative_to(store.root).as_posix()
 
 
 def days(seconds):
+    """A duration in words: days, or hours of one day."""
     return f"{seconds / DAY_S:.1f} days" if seconds > DAY_S else f"{seconds / HOUR_S:.1f} hours"

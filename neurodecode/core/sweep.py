@@ -64,11 +64,8 @@ def _take_artifact(store, one, needs):
     )
     if taken_up(folder):
         return False
-    grave = _grave(store)
-    try:
-        os.rename(folder, grave)
-    except OSError:
-        _bury(grave)
+    grave = _moved_away(store, folder)
+    if grave is None:
         return False
     if taken_up(grave):
         try:
@@ -89,11 +86,8 @@ def _take_work(store, one, needs):
 
 
 def _take_folder(store, folder):
-    grave = _grave(store)
-    try:
-        os.rename(folder, grave)
-    except OSError:
-        _bury(grave)
+    grave = _moved_away(store, folder)
+    if grave is None:
         return False
     _bury(grave)
     return True
@@ -125,6 +119,17 @@ def _take_run(store, one, needs):
         return False
     entry.unlink(missing_ok=True)
     return True
+
+
+def _moved_away(store, folder):
+    """Rename a folder out of its place; return where it lies, or None if it is gone already."""
+    grave = _grave(store)
+    try:
+        os.rename(folder, grave)
+    except OSError:
+        _bury(grave)
+        return None
+    return grave
 
 
 def _grave(store):

@@ -6,11 +6,12 @@ files are digested anew, and each key is computed again from what its inputs are
 
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from neurodecode.core.blocks import file_damage
 from neurodecode.core.errors import ConfigError, UserError
+from neurodecode.core.findings import AGAIN, Finding, Verdict
 from neurodecode.core.fingerprint import moved
 from neurodecode.core.finished import read_state
 from neurodecode.core.key import canonical, digest, file_digest, keyed_fields
@@ -28,75 +29,7 @@ from neurodecode.core.store import (
     read_artifact,
 )
 
-AGAIN = "run the same command again: it is computed anew"
 N_READERS = 8  # a disk serves several files as fast as one
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not hold.
-
-    Parameters
-    ----------
-    kind : {"damaged", "stale", "rests"}
-        ``damaged``: bytes are not those that were written. ``stale``: whole, but today's files,
-        code and configuration would make another. ``rests``: depends on something that is either.
-    where : str
-        The artifact, ``train`` or ``predict sub-01``; ``run`` for the run's own folder.
-    what : str
-        The file, or what of it changed.
-    why : str
-    todo : str
-        What to do.
-    path : str
-        Where it lies.
-    """
-
-    kind: str
-    where: str
-    what: str
-    why: str
-    todo: str = AGAIN
-    path: str = ""
-
-
-@dataclass
-class Verdict:
-    """What was found, and how much was read.
-
-    Attributes
-    ----------
-    folder, store : Path
-    name, status, at : str
-        Of the run, as its run.json says.
-    remark : str
-        Why the chain is shorter than the experiment; "" for a run that is done.
-    findings : list of Finding
-        In the order of work.
-    n_artifacts, n_files, n_bytes : int
-        Read, raw files and products included.
-    """
-
-    folder: Path
-    store: Path
-    name: str
-    status: str
-    at: str
-    remark: str = ""
-    findings: list = field(default_factory=list)
-    n_artifacts: int = 0
-    n_files: int = 0
-    n_bytes: int = 0
-
-    @property
-    def whole(self):
-        """Whether nothing was found."""
-        return not self.findings
-
-    def document(self):
-        """All of it for a machine."""
-        own = asdict(self) | {"folder": str(self.folder), "store": str(self.store)}
-        return own | {"whole": self.whole}
 
 
 def verify(folder, store=None):

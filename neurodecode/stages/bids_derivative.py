@@ -6,7 +6,6 @@ folder that is whole or absent. What BIDS has no name for yet is named as BIDS w
 """
 
 import base64
-import gzip
 import os
 import re
 import shutil
@@ -20,11 +19,11 @@ from neurodecode.core.errors import UserError
 from neurodecode.core.finished import open_run, whole_or_absent
 from neurodecode.core.progress import log, progress
 from neurodecode.stages.bids_columns import described
+from neurodecode.stages.bids_volumes import bids_uri, label_of, write_volumes
 
 BIDS_VERSION = "1.10.0"
 IGNORED = "*_statmap.* *_responses.* *_sensors.* *_times.* *_quality.*"
 IGNORED += " *_predictions.* *_embeddings.* *_tokens.* *_blurry.* *_pictures* group"
-NIFTI_1 = 32767  # trials that its header can count
 TABLES = {  # stage -> files that go to group/, by the name they get
     "split": {"split.tsv": "split"},
     "evaluate": {"metrics.tsv": "metrics", "comparisons.tsv": "comparisons"},
@@ -148,20 +147,14 @@ class _About:
 def _task(recipe, view, subjects):
     """The task's label: of the recipe, else of the files, else the recipe's name."""
     if recipe.get("task"):
-        return _label(recipe["task"])
+        return label_of(recipe["task"])
     paths = (p for s in subjects for p in view.table("index", f"{s}/files.tsv")["path"])
     named = (re.search(r"_task-([A-Za-z0-9]+)_", p) for p in paths)
-    return next((m[1] for m in named if m), _label(recipe.get("name") or "task"))
-
-
-def _label(name):
-    """A label as BIDS has it, letters and digits only: ``prior_only`` becomes ``priorOnly``."""
-    first, *more = re.split(r"[^A-Za-z0-9]+", str(name).strip("_- ")) or [""]
-    return first + "".join(word[:1].upper() + word[1:] for word in more)
+    return next((m[1] for m in named if m), label_of(recipe.get("name") or "task"))
 
 
 def _labels(subjects):
-    labels = {s: _label(str(s).removeprefix("sub-")) for s in subjects}
+    labels = {s: label_of(str(s).removeprefix("sub-")) for s in subjects}
     for subject, label in labels.items():
         twin = next((s for s in labels if s != subject and labels[s] == label), None)
         if twin is not None or not label:
@@ -182,7 +175,7 @@ class _Writer:
     def name(self, subject, ending, **entities):
         """``sub-01/func/sub-01_task-x_desc-y_mask.nii.gz``; entities in the order of BIDS."""
         label = self.about.labels[subject]
-        space = {"space": _label(self.about.space)} if self.about.space else {}
+        space = {"space": label_of(self.about.space)} if self.about.space else {}
         given = {k: v for k, v in ({"task": self.about.task} | space | entities).items() if v}
         words = [f"sub-{label}", *(f"{k}-{v}" for k, v in given.items()), ending]
         return f"sub-{label}/{self.about.datatype}/{'_'.join(words)}"
@@ -309,7 +302,7 @@ def _write_descriptions(writer):
         "singletrial": "One response per trial, in the order of desc-trials.",
         "trials": "The trials, in the order of the responses.",
     }
-    known |= {_label(c["name"]): c["about"] for c in _conditions(writer)}
+    known |= {label_of(c["name"]): c["about"] for c in _conditions(writer)}
     rows = [{"desc_id": f"desc-{k}", "description": v} for k, v in known.items()]
     writer.table("descriptions.tsv", pd.DataFrame(rows), "What the labels of desc- stand for.")
 
@@ -328,7 +321,7 @@ def _write_subject(writer, subject):
     trials = _write_trials(writer, subject, sources)
     files = writer.artifact("preprocess", subject).files
     if "space/mask.nii.gz" in files:
-        _write_volumes(writer, subject, sources, trials)
+        write_volumes(writer, subject, sources, trials)
     else:
         _write_array(writer, subject, sources, trials)
     quality = writer.view.json("preprocess", "qc.json", subject)
@@ -344,10 +337,6 @@ def _sources(writer, subject):
     signals = files[files["kind"] == "signal"]
     dataset = lambda folder: "derivatives" if folder == "derivatives" else "raw"
     return [f"bids:{dataset(f.folder)}:{f.path}" for f in signals.itertuples()]
-
-
-def _here(name):
-    return f"bids::{name}"
 
 
 def _write_trials(writer, subject, sources):
@@ -372,76 +361,6 @@ def _write_trials(writer, subject, sources):
     return name
 
 
-def _write_volumes(writer, subject, sources, trials):
-    """Write masks, and the responses as one volume per trial."""
-    import nibabel
-
-    artifact = writer.artifact("preprocess", subject)
-    mask_name = writer.name(subject, "mask.nii.gz", desc="brain")
-    writer.same(mask_name, artifact, "space/mask.nii.gz")
-    writer.sidecar(mask_name, "The voxels that are channels.", sources, {"Type": "Brain"})
-    mask = nibabel.load(artifact.path("space/mask.nii.gz"))
-    inside = np.asarray(mask.dataobj) > 0
-    _write_regions(writer, subject, mask, inside, mask_name)
-
-    name = writer.name(subject, "statmap.nii.gz", stat="effect", desc="singletrial")
-    responses = artifact.array("responses.npy")
-    write_4d(writer.folder.path(name), responses, inside, mask)
-    about = "Response to each trial; the last axis is trials, in the order of desc-trials."
-    used = [*sources, _here(mask_name), _here(trials)]
-    writer.sidecar(name, about, used, {"Units": "percent signal change"})
-
-
-def write_4d(path, responses, inside, mask):
-    """Write responses as a gzipped 4-D image, a volume at a time: memory stays flat.
-
-    Parameters
-    ----------
-    path : path
-        Of the ``.nii.gz``; equal responses give equal bytes.
-    responses : array, shape (n_trials, n_channels)
-    inside : ndarray of bool, shape (x, y, z)
-        The voxels that are channels, in C order.
-    mask : nibabel image
-        Of the grid: its affine and units.
-    """
-    import nibabel
-
-    shape = (*inside.shape, len(responses))
-    image = nibabel.Nifti1Image if len(responses) <= NIFTI_1 else nibabel.Nifti2Image
-    header = image(np.zeros((1, 1, 1), np.float32), mask.affine).header
-    header.set_data_shape(shape)
-    header.set_zooms((*mask.header.get_zooms()[:3], 1.0))
-    header.set_xyzt_units("mm", "unknown")
-    header.set_slope_inter(1, 0)
-    header.set_data_offset(header.single_vox_offset)
-    volume = np.zeros(inside.shape, np.float32)
-    with open(path, "wb") as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as packed:
-        packed.write(header.binaryblock.ljust(header.single_vox_offset, b"\0"))
-        for response in responses:
-            volume[inside] = response
-            packed.write(volume.tobytes(order="F"))
-
-
-def _write_regions(writer, subject, mask, inside, mask_name):
-    """Write a mask of each region of interest."""
-    import nibabel
-
-    if "space/rois.tsv" not in writer.artifact("preprocess", subject).files:
-        return
-    rois = writer.view.table("preprocess", "space/rois.tsv", subject)
-    channels = np.flatnonzero(inside)
-    for roi, members in rois.groupby("roi", sort=False):
-        volume = np.zeros(inside.size, np.uint8)
-        volume[channels[members["channel"].to_numpy(int)]] = 1
-        name = writer.name(subject, "mask.nii.gz", label=_label(roi))
-        image = nibabel.Nifti1Image(volume.reshape(inside.shape), mask.affine)
-        packed = gzip.compress(image.to_bytes(), 6, mtime=0)
-        writer.folder.path(name).write_bytes(packed)
-        more = {"Type": "ROI"}
-        writer.sidecar(name, f"Region of interest: {roi}.", [_here(mask_name)], more)
-
-
 def _write_array(writer, subject, sources, trials):
     """Write responses without a volume as they are, with tables of sensors or vertices."""
     artifact = writer.artifact("preprocess", subject)
@@ -449,7 +368,7 @@ def _write_array(writer, subject, sources, trials):
     writer.same(name, artifact, "responses.npy")
     told = {"Shape": list(artifact.array("responses.npy").shape)}
     axes = "trials, channels" + (", times" if len(told["Shape"]) == 3 else "")
-    used = [*sources, _here(trials)]
+    used = [*sources, bids_uri(trials)]
     writer.sidecar(name, f"Response to each trial: {axes}.", used, told)
     for inside, ending in (("sensors", "sensors"), ("vertices", "vertices"), ("rois", "regions")):
         if f"space/{inside}.tsv" in artifact.files:
@@ -473,14 +392,14 @@ def _write_predictions(writer, subject):
     painted = writer.opened.artifacts.get("reconstruct", {}).get(subject)
     parts = {"pooled": "embeddings", "tokens": "tokens", "blurry": "blurry"}
     for condition in (c["name"] for c in _conditions(writer)):
-        label = _label(condition)
+        label = label_of(condition)
         for part, ending in parts.items():
             if f"{condition}/{part}.npy" in artifact.files:
                 place = writer.name(subject, f"{ending}.npy", desc=label)
                 writer.same(place, artifact, f"{condition}/{part}.npy")
                 shape = list(artifact.array(f"{condition}/{part}.npy").shape)
                 about = f"{part.capitalize()} embeddings of condition {condition}."
-                writer.sidecar(place, about, [_here(name)], {"Shape": shape})
+                writer.sidecar(place, about, [bids_uri(name)], {"Shape": shape})
         if painted is not None and f"{condition}/pictures.npy" in painted.files:
             _write_pictures(writer, subject, condition, name)
 
@@ -491,13 +410,13 @@ def _write_pictures(writer, subject, condition, rows):
 
     pictures = writer.artifact("reconstruct", subject).array(f"{condition}/pictures.npy")
     table = writer.view.table("reconstruct", f"{condition}/samples.tsv", subject)
-    folder = writer.name(subject, "pictures", desc=_label(condition))
+    folder = writer.name(subject, "pictures", desc=label_of(condition))
     names = [f"{i:05d}.png" for i in range(len(table))]
     for name, picture in zip(names, pictures, strict=True):
         Image.fromarray(np.asarray(picture)).save(writer.folder.path(f"{folder}/{name}"))
     table.insert(0, "file", [f"{folder.rpartition('/')[2]}/{name}" for name in names])
     about = f"Pictures painted for condition {condition}."
-    writer.table(f"{folder}.tsv", table, about, [_here(rows)])
+    writer.table(f"{folder}.tsv", table, about, [bids_uri(rows)])
 
 
 def _write_group(writer):

@@ -15,7 +15,8 @@ from neurodecode.core.key import digest
 from neurodecode.core.store import Store, write_json
 from neurodecode.core.views import Folder
 from neurodecode.stages.bids_columns import FREE
-from neurodecode.stages.bids_derivative import export, write_4d
+from neurodecode.stages.bids_derivative import export
+from neurodecode.stages.bids_volumes import write_4d
 
 SUBJECTS = ["sub-01", "sub-02"]
 N_TRIALS, N_ROWS = 12, 3
@@ -234,14 +235,12 @@ def test_what_shows_the_true_pictures_is_left_out_where_their_licence_forbids_it
 
 
 def test_an_export_is_whole_or_absent(made, tmp_path, monkeypatch):
-    from neurodecode.stages import bids_derivative
-
     run, folders = made()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("mine")
     with pytest.raises(UserError, match="not empty"):
         export(run, tmp_path / "taken")
-    monkeypatch.setattr(bids_derivative, "_write_group", lambda writer: 1 / 0)
+    monkeypatch.setattr("neurodecode.stages.bids_derivative._write_group", lambda writer: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -269,9 +268,9 @@ def test_names_that_bids_cannot_tell_apart_are_refused(made, tmp_path, monkeypat
 def test_more_trials_than_nifti_1_counts_are_written(tmp_path, monkeypatch):
     import nibabel
 
-    from neurodecode.stages import bids_derivative
+    from neurodecode.stages import bids_volumes
 
-    monkeypatch.setattr(bids_derivative, "NIFTI_1", 5)
+    monkeypatch.setattr(bids_volumes, "NIFTI_1", 5)
     responses = np.random.default_rng(0).normal(size=(7, inside().sum())).astype(np.float32)
     mask = nibabel.Nifti1Image(inside().astype(np.uint8), AFFINE)
     write_4d(tmp_path / "a.nii.gz", responses, inside(), mask)

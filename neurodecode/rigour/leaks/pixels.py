@@ -43,6 +43,7 @@ def grey(pictures):
 
 
 def blurred(pictures, sd_px):
+    """Blur pictures (n, height, width, colours) by a Gaussian of this width in pixels."""
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(pictures, (0, sd_px, sd_px, 0))
