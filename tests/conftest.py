@@ -8,7 +8,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 
+from neurodecode.core import trust
 from neurodecode.core.store import Artifact, Store, describe
+
+
+@pytest.fixture(autouse=True)
+def nobody_trusted(monkeypatch):
+    """Commands run in this process say whom they trust; the next test begins without."""
+    monkeypatch.setattr(trust, "_now", None)
 
 
 @pytest.fixture

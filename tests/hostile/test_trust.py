@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from neurodecode.cli.given import check_given_files, given_folders
-from neurodecode.core import trust as trusting
 from neurodecode.core.build import build, locate
 from neurodecode.core.errors import ConfigError
 from neurodecode.core.fingerprint import fingerprint
@@ -44,13 +43,6 @@ DANGEROUS = [
     "..os.system",
     "os.system\n",
 ]
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    before = trusting._now
-    yield
-    trusting._now = before
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """A real SLURM of one node for the tests of this folder, and sweeps that are submitted to it."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,17 +69,27 @@ class Bed:
         return dict(line.split() for line in lines)
 
     def lose_the_node(self):
-        """Kill the node's daemon and all that it runs, at once, and tell the controller."""
-        os.kill(int((self.folder / "slurmd.pid").read_text()), 9)
-        for stat in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                environment = stat.read_bytes()
-            except OSError:
-                continue
-            ours = f"SLURM_CONF={self.folder / 'slurm.conf'}\0".encode()
-            if ours in environment and b"SLURM_JOB_ID=" in environment:
-                os.kill(int(stat.parent.name), 9)
+        """Kill the node's daemon and all that it runs, at once, and tell the controller.
+
+        The steps' own daemons go before what they run, which they would report as failed.
+        """
+        daemon = int((self.folder / "slurmd.pid").read_text())
+        for pid in (daemon, *self._of_the_node("slurmstepd"), *self._of_the_node()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self("scontrol", "update", "NodeName=localhost", "State=DOWN", "Reason=killed")
+
+    def _of_the_node(self, name=None):
+        """Processes that the node runs: its daemons of that name, or those of jobs."""
+        ours = f"SLURM_CONF={self.folder / 'slurm.conf'}\0".encode()
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                environment = (place / "environ").read_bytes()
+                wanted = b"SLURM_JOB_ID=" in environment
+                if name:
+                    wanted = (place / "comm").read_text().strip() == name
+                if wanted and ours in environment:
+                    yield int(place.name)
 
     def return_the_node(self):
         """Start the node's daemon again."""
@@ -177,3 +189,4 @@ def toys(bed, tmp_path):
         if sweep.driver.poll() is None:
             sweep.driver.kill()
             sweep.driver.wait()
+    bed.return_the_node()  # also after a test that failed while it was away
