@@ -125,7 +125,9 @@ class TrainedModel:
         config, samples = self.reconstruct_config, said["samples"]
         part = lambda name: said[name].astype(np.float32)
         pictures = reconstruct.generate(config, generator, "model", samples, part)
-        return pictures, reconstruct.chosen(samples, pictures, part("pooled"), target)
+        decoded = part("pooled")[reconstruct.line_of(samples)]
+        found = reconstruct.evidence(pictures, decoded, target)
+        return pictures, reconstruct.chosen(samples, found)
 
     @cached_property
     def predict_config(self):

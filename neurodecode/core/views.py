@@ -226,14 +226,14 @@ class Folder:
     def open_array(self, name, shape, dtype):
         """Return a writable memory map of a new ``.npy`` file; its space on disk is reserved."""
         array = np.lib.format.open_memmap(self.path(name), mode="w+", dtype=dtype, shape=shape)
-        _reserve(self.path(name))
+        reserve(self.path(name))
         return array
 
     def work_array(self, name, shape, dtype=float):
         """Return a memory map of a new ``.npy`` file in `work`, columns first in memory."""
         path = self.work / f"{name}.npy"
         array = np.lib.format.open_memmap(path, "w+", dtype, shape, fortran_order=True)
-        _reserve(path)
+        reserve(path)
         return array
 
     def save_table(self, name, table):
@@ -304,7 +304,7 @@ def read_parquet(path):
         ) from error
 
 
-def _reserve(path):
+def reserve(path):
     """Take a file's space on disk: a full disk is an error now, not a crash when it is written."""
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:

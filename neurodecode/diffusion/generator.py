@@ -1,5 +1,7 @@
 """Pictures from decoded image tokens: arrays in, arrays out, one seed per row."""
 
+from typing import Protocol
+
 import numpy as np
 
 from neurodecode.core.claims import check_sizes, check_tensors
@@ -8,6 +10,39 @@ from neurodecode.core.ranges import Count, NotNegative
 from neurodecode.weights import weights_folder
 
 LARGEST, DEEPEST = 1 << 17, 200  # of any size in a configuration; of its layers
+
+
+class Generator(Protocol):
+    """What paints a picture from decoded tokens; it keeps nothing from one call to the next.
+
+    Attributes
+    ----------
+    token_shape : tuple of (int or None, int)
+        How many tokens (None: any number) of how many numbers.
+    picture_px : int
+        Height and width of what it paints.
+    reads : tuple of str
+        ``("tokens",)``, or ``("tokens", "captions")`` where it wants decoded sentences too.
+    """
+
+    token_shape: tuple[int | None, int]
+    picture_px: int
+    reads: tuple[str, ...]
+
+    def generate(
+        self,
+        tokens: np.ndarray,
+        seeds: list[int],
+        start: np.ndarray | None = None,
+        strength: float = 0.8,
+        batch: int = 32,
+        captions: list[str] | None = None,
+    ) -> np.ndarray:
+        """Generate uint8 pictures (n, picture_px, picture_px, 3), see `TokenGenerator.generate`.
+
+        A row's noise depends on its seed alone: on a CPU the same seed gives the same picture in
+        whatever batch, but for single grey levels.
+        """
 
 
 class TokenGenerator:
@@ -25,6 +60,8 @@ class TokenGenerator:
         ``cpu`` or ``cuda``.
     """
 
+    reads = ("tokens",)
+
     def __init__(
         self,
         path: str = "shipped:generator",
@@ -39,7 +76,8 @@ class TokenGenerator:
             raise ValueError(f"steps={steps}: at least one denoising step is needed")
         self.steps, self.guidance, self.device = steps, guidance, device
         self._pipeline = _loaded(folder).to(device)
-        self.token_dim = self._pipeline.transformer.config.caption_channels
+        self.token_shape = (None, self._pipeline.transformer.config.caption_channels)
+        self.picture_px = self._pipeline.picture_shape[1]
 
     def generate(
         self,
@@ -48,6 +86,7 @@ class TokenGenerator:
         start: np.ndarray | None = None,
         strength: float = 0.8,
         batch: int = 32,
+        captions: list[str] | None = None,
     ) -> np.ndarray:
         """Generate a picture per row.
 
@@ -63,11 +102,12 @@ class TokenGenerator:
             Noise at the beginning when there is a `start`: 1 ignores it, 0 returns it.
         batch : int
             Rows generated at once.
+        captions : None
+            It reads none.
 
         Returns
         -------
-        pictures : ndarray of uint8, shape (n, 64, 64, 3)
-            64 for the shipped one; the size its network was trained on.
+        pictures : ndarray of uint8, shape (n, picture_px, picture_px, 3)
         """
         self._check(tokens, seeds, start, strength)
         rows = [slice(first, first + batch) for first in range(0, len(tokens), batch)]
@@ -75,15 +115,15 @@ class TokenGenerator:
             self._some(tokens[r], seeds[r], None if start is None else start[r], strength)
             for r in rows
         ]
-        size = self._pipeline.picture_shape[1]
-        return np.concatenate([np.empty((0, size, size, 3), np.uint8), *parts])
+        none = np.empty((0, self.picture_px, self.picture_px, 3), np.uint8)
+        return np.concatenate([none, *parts])
 
     def _check(self, tokens, seeds, start, strength):
-        if tokens.ndim != 3 or tokens.shape[2] != self.token_dim:
+        dim = self.token_shape[1]
+        if tokens.ndim != 3 or tokens.shape[2] != dim:
             raise ValueError(
                 f"tokens of shape {tokens.shape}: this generator was trained on tokens of "
-                f"{self.token_dim} numbers, (n, n_tokens, {self.token_dim}); use the target it "
-                "was trained with"
+                f"{dim} numbers, (n, n_tokens, {dim}); use the target it was trained with"
             )
         if len(seeds) != len(tokens) or (start is not None and len(start) != len(tokens)):
             raise ValueError(f"{len(tokens)} rows of tokens need as many seeds and starts")

@@ -79,7 +79,9 @@ class Eye:
 class Painter:
     """Paints four quarters, with a speck that only the seed decides."""
 
-    def generate(self, tokens, seeds, start, strength, batch):
+    token_shape, picture_px, reads = (None, 6), 8, ("tokens",)
+
+    def generate(self, tokens, seeds, start=None, strength=1.0, batch=1):
         """Pictures of 8 x 8."""
         colours = np.clip((np.asarray(tokens).reshape(-1, 2, 2, 3) + 0.5) * 255, 0, 255)
         painted = colours.astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neurodecode.core.errors import UserError
 from neurodecode.core.runner import run_stage
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.views import read_table
@@ -20,10 +21,12 @@ CALLS = []
 class Painter:
     """Paints the first three numbers of the first token as a colour, plus what the seed says."""
 
+    token_shape, picture_px, reads = (None, 4), 8, ("tokens",)
+
     def __init__(self, brightness: float = 0.0):
         self.brightness = brightness
 
-    def generate(self, tokens, seeds, start, strength, batch):
+    def generate(self, tokens, seeds, start=None, strength=1.0, batch=1):
         """One colour per row."""
         CALLS.append((len(tokens), None if start is None else start[:, 0, 0, 0], strength, batch))
         colour = np.asarray(tokens)[:, 0, :3] + self.brightness
@@ -142,7 +145,7 @@ def test_the_choice_says_that_it_never_saw_the_true_picture(made):
 def test_equal_evidence_goes_to_the_first_sample():
     samples = pd.DataFrame({"row_id": ["a", "a", "b"], "sample": [0, 1, 0]})
     same = np.full((3, 4, 4, 3), 100, np.uint8)
-    table = reconstruct.chosen(samples, same, np.eye(3)[:2], Eye())
+    table = reconstruct.chosen(samples, reconstruct.evidence(same, np.eye(3), Eye()))
     assert table["chosen"].tolist() == [True, False, True]
 
 
@@ -170,19 +173,19 @@ def test_seed_and_generator_change_the_pictures(made, option):
 
 
 def test_the_batch_reaches_the_generator(made):
-    made(batch=3)
-    assert [batch for *_, batch in CALLS] == [3, 3]
+    made(batch=4)
+    assert [(n, batch) for n, *_, batch in CALLS] == [(4, 4), (2, 4), (4, 4), (2, 4)]
 
 
 def test_a_condition_that_was_finished_before_a_kill_is_not_painted_again(made, monkeypatch):
     plain = Painter.generate
     calls = []
 
-    def dies(self, *arguments):
+    def dies(self, *arguments, **more):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return plain(self, *arguments)
+        return plain(self, *arguments, **more)
 
     monkeypatch.setattr(Painter, "generate", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -193,6 +196,64 @@ def test_a_condition_that_was_finished_before_a_kill_is_not_painted_again(made, 
     fresh = made(strength=1.0)  # Painter ignores the start: the same pictures by another key
     assert np.array_equal(pictures(found), pictures(fresh))
     assert np.array_equal(pictures(found, "shuffled"), pictures(fresh, "shuffled"))
+
+
+def test_after_a_kill_no_finished_batch_is_painted_again(made, monkeypatch):
+    plain, painted = Painter.generate, []
+
+    def dies(self, tokens, seeds, **more):
+        if len(painted) == 3:
+            painted.append(None)
+            raise KeyboardInterrupt
+        painted.append(seeds)
+        return plain(self, tokens, seeds, **more)
+
+    monkeypatch.setattr(Painter, "generate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        made(batch=2)
+    found = made(batch=2)
+    painted.remove(None)
+    wanted = [child_seed(5, "picture", *pair) for pair in PAIRS]
+    assert [seed for seeds in painted for seed in seeds] == 2 * wanted
+    monkeypatch.setattr(Painter, "generate", plain)
+    whole = made(batch=2, strength=1.0)  # by another key
+    for name in ("model", "shuffled"):
+        assert np.array_equal(pictures(found, name), pictures(whole, name))
+
+
+class Reader(Painter):
+    """Paints the length of a sentence."""
+
+    reads = ("tokens", "captions")
+
+    def generate(self, tokens, seeds, start=None, strength=1.0, batch=1, captions=None):
+        """One grey per sentence."""
+        grey = np.array([len(c) for c in captions], np.uint8)
+        return np.broadcast_to(grey[:, None, None, None], (len(grey), 8, 8, 3)).copy()
+
+
+def test_captions_reach_a_generator_that_reads_them(made, predicted, artifact, store):
+    reads = {"generator": {"_target_": f"{__name__}.Reader"}}
+    with pytest.raises(UserError, match="reads captions, and the study has none"):
+        made(**reads)
+    said = {"model": ["a", "bb", "ccc"], "shuffled": ["dddd"] * 3}
+    rows = [(name, row, c) for name in said for row, c in zip(ROWS, said[name], strict=True)]
+    columns = zip(("condition", "row_id", "caption"), zip(*rows, strict=True), strict=True)
+    write_tsv(predicted.folder / "captions.tsv", {k: list(v) for k, v in columns})
+    upstream = {"predict": {"sub-01": artifact(predicted.folder)}}
+    found = run_stage(reconstruct.run, CONFIG | reads, upstream, store, each="sub-01")
+    assert pictures(found)[:, 0, 0, 0].tolist() == [1, 1, 1, 2, 3, 3]
+    assert set(pictures(found, "shuffled").ravel()) == {4}
+
+
+@pytest.mark.parametrize("shape", [(None, 5), (3, 4)])
+def test_tokens_of_another_embedding_are_refused_before_anything_is_painted(
+    made, monkeypatch, shape
+):
+    monkeypatch.setattr(Painter, "token_shape", shape)
+    with pytest.raises(UserError, match="are 2 of 4 numbers, and the generator Painter was made"):
+        made()
+    assert CALLS == []
 
 
 def test_a_strength_out_of_range_is_refused(made):
