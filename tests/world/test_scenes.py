@@ -165,7 +165,8 @@ def test_a_wider_picture_shows_the_same_scene_in_more_detail():
 
 def test_edges_of_a_wide_picture_are_as_sharp_in_pixels():
     table = scenes(material=["matte"])
-    steepest = lambda px: np.abs(np.diff(render(table, px)[0, px // 2, :, 0].astype(int))).max()
+    blue = lambda px: render(table, px)[0, px // 2, :, 2].astype(int)  # the disc has little of it
+    steepest = lambda px: np.abs(np.diff(blue(px))).max()
     assert steepest(128) > 0.7 * steepest(64)
 
 
