@@ -7,23 +7,32 @@ objects are continuous, so that no picture is in two of the three sets.
 """
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from neurodecode.world.scenes import ATTRIBUTES, captions, render, sample_scenes
+from neurodecode.world.scenes import ATTRIBUTES, WIDTH_PX, captions, render, sample_scenes
 
 FIRST_SEED = {"train": 900_000_000, "held-out": 990_000_000}
 SHARD = 1000
 
 
-def rendered(n: int, part: str, workers: int = 1) -> tuple[pd.DataFrame, np.ndarray]:
-    """Scenes of a part ("train", "held-out") and their pictures, uint8 (n, 64, 64, 3)."""
+def rendered(
+    n: int, part: str, workers: int = 1, px: int = WIDTH_PX
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Scenes of a part ("train", "held-out") and their pictures, uint8 (n, px, px, 3).
+
+    The scenes are the same at every width.
+    """
     seeds = [FIRST_SEED[part] + i for i in range(-(-n // SHARD))]
+    scenes, pictures = [], np.empty((n, px, px, 3), np.uint8)  # filled: they may be many gigabytes
     with ProcessPoolExecutor(workers) as pool:
-        shards = list(pool.map(_shard, seeds))
-    scenes = pd.concat([s for s, _ in shards], ignore_index=True).iloc[:n]
-    return scenes, np.concatenate([p for _, p in shards])[:n]
+        for i, (some, painted) in enumerate(pool.map(partial(_shard, px=px), seeds)):
+            first = i * SHARD
+            pictures[first : first + SHARD] = painted[: n - first]
+            scenes.append(some)
+    return pd.concat(scenes, ignore_index=True).iloc[:n], pictures
 
 
 def labels(scenes: pd.DataFrame) -> np.ndarray:
@@ -38,6 +47,6 @@ def caption_table(scenes: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     return list(words), which
 
 
-def _shard(seed):
+def _shard(seed, px):
     scenes = sample_scenes(SHARD, np.random.default_rng(seed))
-    return scenes, render(scenes)
+    return scenes, render(scenes, px)

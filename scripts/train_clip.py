@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from rendered import caption_table, rendered
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
-from training import Trainer, arguments, as_input, damaged, save_half
+from training import arguments, effort
 from transformers import PreTrainedTokenizerFast
 
 from neurodecode.contrastive.targets import OpenClipTarget
+from neurodecode.zoo.trainer import Trainer, as_input, damaged, save_half
 
 CONTEXT, VOCABULARY = 40, 512
 MODEL = {
@@ -57,7 +58,7 @@ def main():
     clip = open_clip.create_model(f"local-dir:{options.out}", load_weights=False)
     clip.visual.output_tokens = True
     model = nn.ModuleDict({"clip": clip, "paint": nn.Linear(128, 16 * 16 * 3)}).to(options.device)
-    trainer = Trainer(model, options)
+    trainer = Trainer(model, effort(options))
 
     def loss_of(rows):
         clean = as_input(pictures[rows])

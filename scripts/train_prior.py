@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from rendered import rendered
 from torch import nn
-from training import Trainer, arguments
+from training import arguments, effort
 
 from neurodecode.contrastive.targets import OpenClipTarget
 from neurodecode.diffusion.generator import TokenGenerator
@@ -21,6 +21,7 @@ from neurodecode.diffusion.token_code import fit_code
 from neurodecode.diffusion.training import random_beliefs
 from neurodecode.metrics.attributes import AttributeReader
 from neurodecode.world.scenes import ATTRIBUTES
+from neurodecode.zoo.trainer import Trainer
 
 PRECISIONS = (0.5, 2.0, 8.0)  # of the beliefs whose samples are judged
 SLIGHTLY = 0.15  # largest deviation of the noise on codes that the decoder learns from
@@ -65,7 +66,7 @@ def with_code(tokens, scenes, options):
 
 def train_decoder(prior, code, tokens, options):
     """Train the tokens of slightly noisy codes."""
-    trainer = Trainer(prior.decoder, options, decay=0.995, steps=options.decoder_steps)
+    trainer = Trainer(prior.decoder, effort(options, options.decoder_steps), decay=0.995)
     draw = lambda *shape: torch.randn(shape, generator=trainer.rng, device=options.device)
 
     def loss_of(rows):
@@ -79,8 +80,8 @@ def train_decoder(prior, code, tokens, options):
 
 def train_denoiser(prior, code, n_told, options):
     """Train codes from random beliefs."""
-    trainer = Trainer(prior.denoiser, options, decay=0.995)
-    generator = torch.Generator().manual_seed(options.seed)  # beliefs and noise come from the CPU
+    trainer = Trainer(prior.denoiser, effort(options), decay=0.995)
+    generator = trainer.cpu_rng  # beliefs and noise
 
     def loss_of(rows):
         loss = prior.loss(code[rows], random_beliefs(code[rows], n_told, generator), generator)

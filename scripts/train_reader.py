@@ -5,10 +5,11 @@ import json
 import torch
 import torch.nn.functional as F
 from rendered import labels, rendered
-from training import Trainer, arguments, as_input, damaged, save_half
+from training import arguments, effort
 
 from neurodecode.metrics.attributes import CONFIG, WEIGHTS, AttributeReader, network
 from neurodecode.world.scenes import ATTRIBUTES, WIDTH_PX
+from neurodecode.zoo.trainer import Trainer, as_input, damaged, save_half
 
 WIDTHS = [32, 48, 64, 96]
 
@@ -21,7 +22,7 @@ def main():
     pictures = torch.from_numpy(pictures).to(options.device)
     truth = torch.from_numpy(labels(scenes)).to(options.device)
     model = network(WIDTHS, attributes, WIDTH_PX).to(options.device)
-    trainer = Trainer(model, options)
+    trainer = Trainer(model, effort(options))
 
     def loss_of(rows):
         logits = model(damaged(as_input(pictures[rows]), trainer.rng)).float()

@@ -24,11 +24,12 @@ ALLOWED = (
     {room: {"core", "weights"} for room in NUMERICS}
     | {"core": set(), "weights": {"core"}}
     | {"data": {"core"}, "report": {"core"}}
+    | {"zoo": {"core", "data", "weights", *NUMERICS}}
     | {"world": {"core", *NUMERICS}}
     | {"preprocess": {"core", "data", "signal"}}
     | {"stages": {"core", "data", "preprocess", "world", "report", "weights", *NUMERICS}}
     | {"api": {"core", "data", "preprocess", "stages", "report", "weights", *NUMERICS}}
-    | {"cli": {"api", "core", "data", "stages", "report", "world", "weights", *NUMERICS}}
+    | {"cli": {"api", "core", "data", "stages", "report", "world", "weights", "zoo", *NUMERICS}}
 )
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "nilearn", "mne"}
 HEAVY |= {"sklearn", "matplotlib", "himalaya", "pandas", "nibabel", "scipy"}

@@ -8,7 +8,8 @@ nothing about the next.
 Objects are painted from signed distances (negative inside, in pixels) [1]_: the edge coverage of a
 pixel is `clip(1/2 - distance, 0, 1)`, which antialiases without supersampling. Only sums, products,
 quotients and square roots are used, which IEEE 754 rounds exactly: the same scene has the same
-bytes on every machine.
+bytes on every machine. Lengths are given for pictures of 64 pixels; wider ones show the same scene:
+every length grows, edges stay one pixel soft.
 
 References
 ----------
@@ -101,29 +102,34 @@ def captions(scenes: pd.DataFrame) -> list[str]:
     return [caption(row) for row in scenes[list(ATTRIBUTES)].to_dict("records")]
 
 
-def render(scenes: pd.DataFrame) -> np.ndarray:
+def render(scenes: pd.DataFrame, width_px: int = WIDTH_PX) -> np.ndarray:
     """Paint scenes.
 
     Parameters
     ----------
     scenes : DataFrame
         As from `sample_scenes`; missing jitter columns mean no jitter.
+    width_px : int
+        A multiple of 64.
 
     Returns
     -------
-    pictures : ndarray of uint8, shape (n, 64, 64, 3)
+    pictures : ndarray of uint8, shape (n, width_px, width_px, 3)
         sRGB.
 
     Raises
     ------
     ValueError
-        When an attribute is missing or has a value that is not in `ATTRIBUTES`.
+        When an attribute is missing or has a value that is not in `ATTRIBUTES`, or the width is
+        no multiple of 64.
     """
     _check(scenes)
-    pictures = np.empty((len(scenes), WIDTH_PX, WIDTH_PX, 3), dtype=np.uint8)
+    if width_px < WIDTH_PX or width_px % WIDTH_PX:
+        raise ValueError(f"width_px={width_px}: scenes are painted {WIDTH_PX}, 128, 192 … px wide")
+    pictures = np.empty((len(scenes), width_px, width_px, 3), dtype=np.uint8)
     for first in range(0, len(scenes), _CHUNK):
         rows = slice(first, first + _CHUNK)
-        pictures[rows] = _paint(scenes.iloc[rows])
+        pictures[rows] = _paint(scenes.iloc[rows], width_px)
     return pictures
 
 
@@ -144,27 +150,30 @@ def _check(scenes: pd.DataFrame) -> None:
             )
 
 
-def _paint(scenes: pd.DataFrame) -> np.ndarray:
-    radius = _column(scenes["size"].map(RADIUS_PX) * scenes.get("size_factor", 1.0))
-    x = _axis(scenes, "x")[:, None, :]  # (n, 1, 64): pixels from the object's centre
-    y = _axis(scenes, "y")[:, :, None]  # (n, 64, 1)
+def _paint(scenes: pd.DataFrame, width_px: int) -> np.ndarray:
+    scale = width_px / WIDTH_PX
+    radius = _column(scale * scenes["size"].map(RADIUS_PX) * scenes.get("size_factor", 1.0))
+    x = _axis(scenes, "x", width_px)[:, None, :]  # (n, 1, width): pixels from the object's centre
+    y = _axis(scenes, "y", width_px)[:, :, None]  # (n, width, 1)
     light = np.array([TOWARDS_LIGHT[side] for side in scenes["light"]], dtype=np.float32)
     light_x, light_y = light[:, :1, None], light[:, 1:, None]
     shapes = scenes["shape"].to_numpy()
 
-    reach = 2.0 + 0.28 * radius  # how far the shadow falls, in pixels
+    reach = 2.0 * scale + 0.28 * radius  # how far the shadow falls, in pixels
     fall = _distance(shapes, x + light_x * reach, y + light_y * reach, radius)
-    shadow = np.clip(0.5 - fall / 2.5, 0, 1)
+    shadow = np.clip(0.5 - fall / (2.5 * scale), 0, 1)
     inside = _distance(shapes, x, y, radius)
     coverage = np.clip(0.5 - inside, 0, 1)[..., None]
-    rim = np.clip(1.6 + inside, 0, 1)  # 0 well inside, 1 on the outermost pixel and a half
+    rim = np.clip(1.6 + inside / scale, 0, 1)  # 0 well inside, 1 on the outermost pixel and a half
 
     shade = 1.0 + 0.3 * (light_x * x + light_y * y) / radius
     colours = np.array([COLOURS[c] for c in scenes["colour"]], dtype=np.float32)[:, None, None]
-    thing = _material(scenes["material"].to_numpy(), colours, x, y, radius)
+    period = 3.0 * scale + 0.2 * radius  # of stripes and dots, in pixels
+    thing = _material(scenes["material"].to_numpy(), colours, x, y, period)
     thing = thing * (shade * (1 - 0.35 * rim))[..., None]
-    grounds = np.stack([_grounds()[g] for g in scenes["background"]])
-    ground = grounds * (_illumination(light_x, light_y) * (1 - 0.55 * shadow))[..., None]
+    grounds = np.stack([_grounds(width_px)[g] for g in scenes["background"]])
+    lit = _illumination(light_x, light_y, width_px)
+    ground = grounds * (lit * (1 - 0.55 * shadow))[..., None]
     picture = ground + coverage * (np.clip(thing, 0, 1) - ground)
     return np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
 
@@ -173,20 +182,21 @@ def _column(values) -> np.ndarray:
     return np.asarray(values, dtype=np.float32)[:, None, None]
 
 
-def _axis(scenes: pd.DataFrame, axis: str) -> np.ndarray:
+def _axis(scenes: pd.DataFrame, axis: str, width_px: int) -> np.ndarray:
     centre = scenes[axis].map(CENTRE_PX) + scenes.get(f"{axis}_offset_px", 0.0)
-    pixels = np.arange(WIDTH_PX, dtype=np.float32) + np.float32(0.5)
+    centre = centre * (width_px / WIDTH_PX)
+    pixels = np.arange(width_px, dtype=np.float32) + np.float32(0.5)
     return pixels[None] - np.asarray(centre, dtype=np.float32)[:, None]
 
 
-def _illumination(light_x, light_y) -> np.ndarray:
-    pixels = (np.arange(WIDTH_PX, dtype=np.float32) + 0.5) / (WIDTH_PX / 2) - 1
+def _illumination(light_x, light_y, width_px) -> np.ndarray:
+    pixels = (np.arange(width_px, dtype=np.float32) + 0.5) / (width_px / 2) - 1
     return 0.95 + 0.3 * (light_x * pixels[None, None, :] + light_y * pixels[None, :, None])
 
 
 def _distance(shapes, x, y, radius) -> np.ndarray:
-    """Signed distance in pixels to each row's shape, shape (n, 64, 64)."""
-    distance = np.empty((len(shapes), WIDTH_PX, WIDTH_PX), dtype=np.float32)
+    """Signed distance in pixels to each row's shape, shape (n, width, width)."""
+    distance = np.empty((len(shapes), y.shape[1], x.shape[2]), dtype=np.float32)
     for shape in set(shapes):
         rows = shapes == shape
         distance[rows] = _DISTANCES[shape](x[rows], y[rows], radius[rows])
@@ -238,10 +248,10 @@ _DISTANCES = {
 }
 
 
-def _material(materials, colours, x, y, radius) -> np.ndarray:
-    """The unlit surface, (n, 64, 64, 3): dark diagonal stripes, white dots, or plain colour."""
-    surface = np.broadcast_to(colours, (len(materials), WIDTH_PX, WIDTH_PX, 3)).astype(np.float32)
-    period = 3.0 + 0.2 * radius  # pixels
+def _material(materials, colours, x, y, period) -> np.ndarray:
+    """The unlit surface, (n, width, width, 3): dark diagonal stripes, white dots, or plain."""
+    shape = (len(materials), y.shape[1], x.shape[2], 3)
+    surface = np.broadcast_to(colours, shape).astype(np.float32)
     for material, target in (("striped", 0.3), ("dotted", None)):
         rows = materials == material
         mask = _stripes if material == "striped" else _dots
@@ -265,14 +275,15 @@ def _dots(x, y, period):
     return np.clip(0.5 + 0.29 * period - np.sqrt(across * across + down * down), 0, 1)
 
 
-@lru_cache(maxsize=1)
-def _grounds() -> dict[str, np.ndarray]:
-    """The four grounds, each (64, 64, 3) in [0, 1]."""
-    down, across = np.mgrid[0:WIDTH_PX, 0:WIDTH_PX]
+@lru_cache(maxsize=2)
+def _grounds(width_px: int) -> dict[str, np.ndarray]:
+    """The four grounds, each (width, width, 3) in [0, 1]."""
+    row = np.mgrid[0:width_px, 0:width_px][0]
+    down, across = np.mgrid[0:width_px, 0:width_px] * WIDTH_PX // width_px
     course = down // 8
     mortar = (down % 8 == 7) | ((across + 8 * (course % 2)) % 16 == 15)
     joint = (down % 16 == 15) | (across % 16 == 15)
-    dusk = ((down + 0.5) / WIDTH_PX)[..., None]
+    dusk = ((row + 0.5) / width_px)[..., None]
     return {
         "paper": _flat((0.88, 0.84, 0.72), down.shape),
         "bricks": np.where(

@@ -151,3 +151,25 @@ def test_an_unknown_value_is_named_with_the_known_ones():
         render(scenes(colour=["mauve"]))
     with pytest.raises(ValueError, match="lack the attribute 'light'"):
         render(scenes().drop(columns="light"))
+
+
+def test_a_wider_picture_shows_the_same_scene_in_more_detail():
+    table = sample_scenes(60, np.random.default_rng(6))
+    wide = render(table, 128)
+    shrunk = wide.reshape(60, 64, 2, 64, 2, 3).mean(axis=(2, 4))
+    difference = np.abs(shrunk - render(table))
+    assert difference.mean() < 1.0  # grey levels: only edges are finer
+    assert (difference > 40).mean() < 0.001
+    assert (wide[:, ::2] != wide[:, 1::2]).mean() > 0.2  # it is no enlargement
+
+
+def test_edges_of_a_wide_picture_are_as_sharp_in_pixels():
+    table = scenes(material=["matte"])
+    blue = lambda px: render(table, px)[0, px // 2, :, 2].astype(int)  # the disc has little of it
+    steepest = lambda px: np.abs(np.diff(blue(px))).max()
+    assert steepest(128) > 0.7 * steepest(64)
+
+
+def test_a_width_that_is_no_multiple_is_refused():
+    with pytest.raises(ValueError, match="width_px=100.*128"):
+        render(scenes(), 100)

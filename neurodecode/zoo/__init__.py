@@ -1,0 +1,1 @@
+"""Training of the small models: an image embedding, a generator and a prior, on pictures alone."""
