@@ -5,8 +5,8 @@ public configurations, with random weights, directly on the device; sentences ar
 no text encoder is needed. In one process the adapter and the bare pipeline take turns at the same
 batch, steps and guidance; the ratio of their times is printed with its range over the turns.
 
-    PYTHONPATH=. python scripts/bench/generators.py --device cuda            # about 1.5 minutes on an H100
-    PYTHONPATH=. python scripts/bench/generators.py --size small             # on a CPU, in seconds
+    PYTHONPATH=. python scripts/bench/generators.py --device cuda   # 1.5 minutes on an H100
+    PYTHONPATH=. python scripts/bench/generators.py --size small    # on a CPU
 """
 
 import argparse
@@ -163,12 +163,12 @@ def bare_unclip(pipeline, sentence, tokens, seeds, steps, guidance):
 
 
 def bare_ip_adapter(pipeline, sentence, tokens, seeds, steps, guidance):
-    """SDXL's own call, with an image embedding."""
+    """SDXL's own call, with an image embedding: one for all rows, it knows no others."""
     n = len(tokens)
     without, words = (half.expand(n, -1, -1) for half in sentence[0].chunk(2))
     no_pooled, pooled = (half.expand(n, -1) for half in sentence[1].chunk(2))
     return pipeline(
-        ip_adapter_image_embeds=[torch.cat([torch.zeros_like(tokens), tokens])],
+        ip_adapter_image_embeds=[torch.cat([torch.zeros_like(tokens[:1]), tokens[:1]])],
         prompt_embeds=words,
         negative_prompt_embeds=without,
         pooled_prompt_embeds=pooled,
@@ -219,7 +219,8 @@ def compare(name, size, device, dtype, batches, steps, turns):
     ours = adapter.of(pipeline, sentence, steps=steps, guidance=guidance, device=device)
     for batch in batches:
         rng = np.random.default_rng(batch)
-        tokens = rng.standard_normal((batch, 1, DIMS[name])).astype(np.float32)
+        tokens = rng.standard_normal((1, 1, DIMS[name])).astype(np.float32)
+        tokens = tokens.repeat(batch, axis=0)
         own, seeds = torch.from_numpy(tokens).to(device, dtype), list(range(batch))
         paint = {
             "adapter": lambda t=tokens, s=seeds: ours.generate(t, s, batch=len(s)),

@@ -132,8 +132,8 @@ class Adapter(ABC):
         return pictures
 
     def _check(self, tokens, seeds, start, strength, captions):
-        wanted = self.token_shape
-        if tokens.ndim != 3 or any(w not in (None, n) for w, n in zip(wanted, tokens.shape[1:])):
+        wanted, shape = self.token_shape, tokens.shape[1:]
+        if tokens.ndim != 3 or any(w not in (None, n) for w, n in zip(wanted, shape, strict=True)):
             told = ", ".join(str(w or "any") for w in wanted)
             raise ValueError(
                 f"tokens of shape {tokens.shape}: {type(self).__name__} reads (n, {told}); choose "

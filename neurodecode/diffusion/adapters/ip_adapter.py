@@ -28,7 +28,8 @@ class IPAdapterXL(Adapter):
     A plain adapter reads one token a row, (n, 1, dim): the pooled embedding with its projection,
     not at unit length (1280 numbers of ViT-bigG, 1024 of ViT-H). A `plus` adapter reads the
     penultimate hidden states of ViT-H with the class token, (n, 257, 1280), which the pipeline's
-    own projection resamples to 16 tokens.
+    own projection resamples to 16 tokens. Every row has an embedding of its own, where the
+    pipeline's call takes one for all rows.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class IPAdapterXL(Adapter):
         The adapter's weights in it, safetensors.
     encoder : str or None
         Folder of the image encoder within `adapter`: a plus adapter's unconditional input is what
-        it says of a black picture; it is asked once and not kept. Others do without: null.
+        it says of an empty picture (zeros); it is asked once and not kept. Others do without: null.
     scale : float
         How much the image counts beside the prompt; 1 is what the adapter was trained at.
     prompt, negative : str
@@ -82,9 +83,9 @@ class IPAdapterXL(Adapter):
             if encoder is None and _reads_hidden_states(path) and guidance > 1:
                 raise ValueError(
                     f"{adapter_file} reads hidden states: with guidance it needs the encoder that "
-                    "says them of a black picture, such as encoder=models/image_encoder"
+                    "says them of an empty picture, such as encoder=models/image_encoder"
                 )
-            nothing = None if encoder is None else _black(folder / encoder)
+            nothing = None if encoder is None else _empty(folder / encoder)
         path.set_ip_adapter_scale(scale)
         super().__init__(path, weights, steps, guidance, picture_px)
         self.prompt, self.negative, self._nothing = prompt, negative, nothing
@@ -175,8 +176,8 @@ def _agreed(read, nothing, encoder, file):
     return said
 
 
-def _black(folder):
-    """What an image encoder's penultimate layer says of a black picture: (1, n_tokens, dim)."""
+def _empty(folder):
+    """What an image encoder's penultimate layer says of zeros: (1, n_tokens, dim)."""
     import torch
     from transformers import CLIPVisionModelWithProjection
 

@@ -1,10 +1,11 @@
-"""Stable unCLIP: Stable Diffusion 2.1 tuned to paint from one pooled CLIP image embedding [1]_ [2]_.
+"""Stable unCLIP: Stable Diffusion 2.1 [2]_ tuned to paint from a pooled CLIP embedding [1]_.
 
 References
 ----------
 .. [1] Ramesh, A. et al. (2022). Hierarchical text-conditional image generation with CLIP latents.
    arXiv:2204.06125.
-.. [2] Rombach, R. et al. (2022). High-resolution image synthesis with latent diffusion models. CVPR.
+.. [2] Rombach, R. et al. (2022). High-resolution image synthesis with latent diffusion models.
+   CVPR.
 """
 
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative

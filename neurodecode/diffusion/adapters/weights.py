@@ -1,4 +1,4 @@
-"""Where a pipeline of diffusers lies, in which numbers it computes, and how it is kept in memory."""
+"""Where a pipeline of diffusers lies, in which numbers it computes, how it is kept in memory."""
 
 import importlib.util
 from collections.abc import Sequence
