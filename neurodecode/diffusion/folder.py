@@ -60,7 +60,7 @@ def check_folder(folder, needed, variant=None, without=(), hub=None):
     kinds = _kinds(folder, needed, without)
     missing = [f"{name}: model_index.json names none" for name in needed if name not in kinds]
     for name, kind in kinds.items():
-        missing += [f"{name}/{file} is missing" for file in _lacking(folder / name, kind, variant)]
+        missing += [f"{name}/{file} is missing" for file in lacking(folder / name, kind, variant)]
     if missing:
         raise FileNotFoundError(f"{folder} is not whole: {'; '.join(missing)}{get}")
     for name, kind in kinds.items():
@@ -145,7 +145,7 @@ def _kind(name, part, path):
     return kind
 
 
-def _lacking(folder, kind, variant):
+def lacking(folder, kind, variant):
     """Names of the files that a part needs and has not."""
     if not _has_weights(kind):
         role = [r for r in READ_BY_NAME if r in _role(kind)]

@@ -61,6 +61,7 @@ class Adapter(ABC):
     reads = ("tokens",)
     token_shape: tuple[int | None, int | None] = (None, None)
     _sentence = None  # encoded once, for all rows
+    img2img = True  # begins from the start's latents; else only the network is told of it
     upcasts = False  # SDXL's VAE overflows in float16, and is taken to float32 where it says so
 
     def __init__(self, pipeline, weights, steps, guidance, picture_px=None):
@@ -190,16 +191,21 @@ class Adapter(ABC):
         """The latents to begin with, and the timesteps that are left."""
         self._set_timesteps()
         timesteps = self._scheduler.timesteps
-        if rows.start is None:
-            return rows.noise(*self._latent_shape) * self._scheduler.init_noise_sigma, timesteps
+        if rows.start is None or not self.img2img:
+            return self._pure_noise(rows), timesteps
         n_left = max(int(self.steps * strength + 1e-9), 1)  # .29 of 100 are 29, whatever floats say
         first = (self.steps - n_left) * self._scheduler.order
         if hasattr(self._scheduler, "set_begin_index"):
             self._scheduler.set_begin_index(first)
-        clean = self._encoded(rows)
-        noise = rows.noise(*self._latent_shape)
+        clean, noise = self._encoded(rows), self._noise(rows)
         at = timesteps[first : first + 1].repeat(len(rows))
         return self._scheduler.add_noise(clean, noise, at), timesteps[first:]
+
+    def _pure_noise(self, rows):
+        return self._noise(rows) * self._scheduler.init_noise_sigma
+
+    def _noise(self, rows):
+        return rows.noise(*self._latent_shape)
 
     def _set_timesteps(self):
         self._scheduler.set_timesteps(self.steps, device=self.device)

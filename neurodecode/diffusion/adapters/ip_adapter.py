@@ -13,7 +13,7 @@ from pathlib import Path
 from neurodecode.core.claims import read_tensors
 from neurodecode.core.ranges import Count, NotNegative
 from neurodecode.diffusion.adapters.base import Adapter
-from neurodecode.diffusion.adapters.prompts import encode, repeated, time_ids
+from neurodecode.diffusion.adapters.prompts import of_one, time_ids
 from neurodecode.diffusion.adapters.weights import Dtype, Memory, Weights, downloaded, quiet
 from neurodecode.diffusion.folder import check_network
 from neurodecode.weights import weights_folder
@@ -97,10 +97,7 @@ class IPAdapterXL(Adapter):
         import torch
 
         guided, n = self.guidance > 1, len(rows)
-        if self._sentence is None:
-            said = ([self.prompt], self.negative, guided, self.device)
-            self._sentence = encode(self._pipeline, *said)
-        words, pooled = repeated(self._sentence, n, guided)
+        words, pooled = of_one(self, self.prompt, n)
         images = rows.tokens if self.token_shape[0] == 1 else rows.tokens[:, None]
         if guided:
             images = torch.cat([self._without(images), images])

@@ -44,6 +44,21 @@ def repeated(encoded, n, guided):
     return tuple(e.repeat_interleave(n, dim=0) if len(e) == parts else e for e in encoded)
 
 
+def of_captions(adapter, rows):
+    """What the rows' captions say, with the adapter's negative; see `encode`."""
+    guided = adapter.guidance > 1
+    return encode(adapter._pipeline, rows.captions, adapter.negative, guided, adapter.device)
+
+
+def of_one(adapter, prompt, n):
+    """What one sentence says, encoded when it is first needed, for n rows; see `encode`."""
+    guided = adapter.guidance > 1
+    if adapter._sentence is None:
+        said = ([prompt], adapter.negative, guided, adapter.device)
+        adapter._sentence = encode(adapter._pipeline, *said)
+    return repeated(adapter._sentence, n, guided)
+
+
 def time_ids(n, px, like):
     """SDXL's six numbers a row, (n, 6): full size, not cropped, shown at full size."""
     import torch

@@ -10,7 +10,7 @@ References
 
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative
 from neurodecode.diffusion.adapters.base import Adapter
-from neurodecode.diffusion.adapters.prompts import encode, repeated
+from neurodecode.diffusion.adapters.prompts import of_one
 from neurodecode.diffusion.adapters.weights import Dtype, Memory, Weights
 
 NEEDED = ("unet", "vae", "scheduler", "text_encoder", "tokenizer", "image_normalizer")
@@ -37,6 +37,8 @@ class StableUnclip(Adapter):
     revision, variant, dtype, memory, device
         See `neurodecode.diffusion.adapters.weights.Weights`.
     """
+
+    negative = None
 
     def __init__(
         self,
@@ -68,9 +70,7 @@ class StableUnclip(Adapter):
         import torch
 
         guided, n = self.guidance > 1, len(rows)
-        if self._sentence is None:
-            self._sentence = encode(self._pipeline, [self.prompt], None, guided, self.device)
-        (sentence,) = repeated(self._sentence, n, guided)
+        (sentence,) = of_one(self, self.prompt, n)
         noise = rows.noise(rows.tokens.shape[2])
         told = self._pipeline.noise_image_embeddings(rows.tokens[:, 0], self.noise_level, noise)
         told = torch.cat([torch.zeros_like(told), told]) if guided else told

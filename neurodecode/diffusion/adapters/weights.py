@@ -104,7 +104,7 @@ class Weights:
         folder = self.folder(without)
         hub = self.path if weights_folder(self.path) is None else None
         check_folder(folder, needed, self.variant, [*without, *parts], hub)
-        return self.read(kind, folder, **dict.fromkeys(without), **parts)
+        return self.read(kind, folder, **_left_out(kind, without), **parts)
 
     def read(self, kind: type, folder: Path, **options):
         """Call `kind.from_pretrained` on files that are there and run no code."""
@@ -179,3 +179,11 @@ def quiet():
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
+
+
+def _left_out(kind, without):
+    """None for each part that a pipeline would have; nothing for those it has not."""
+    import inspect
+
+    known = inspect.signature(kind.__init__).parameters
+    return {name: None for name in without if name in known}
