@@ -69,6 +69,14 @@ VAES = {"full": VAE, "small": VAE | {"block_out_channels": [16] * 4, "norm_num_g
 DIMS = {"unclip": 1024, "ip_adapter": 1280}
 
 
+def on_cpu(kind, **settings):
+    """A scheduler: it makes its tables with numpy, so not on the device."""
+    import diffusers
+
+    with torch.device("cpu"):
+        return getattr(diffusers, kind)(**settings)
+
+
 def unclip(size):
     """A random `StableUnCLIPImg2ImgPipeline`, and an empty sentence."""
     import diffusers
@@ -87,11 +95,12 @@ def unclip(size):
         feature_extractor=None,
         image_encoder=CLIPVisionModelWithProjection(eye),
         image_normalizer=diffusers.pipelines.stable_diffusion.StableUnCLIPImageNormalizer(1024),
-        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        image_noising_scheduler=on_cpu("DDPMScheduler", beta_schedule="squaredcos_cap_v2"),
         tokenizer=None,
         text_encoder=None,
         unet=diffusers.UNet2DConditionModel(**UNCLIP[size]),
-        scheduler=diffusers.DDIMScheduler(
+        scheduler=on_cpu(
+            "DDIMScheduler",
             beta_start=0.00085,
             beta_end=0.012,
             beta_schedule="scaled_linear",
@@ -117,8 +126,12 @@ def ip_adapter(size):
         tokenizer=None,
         tokenizer_2=None,
         unet=unet,
-        scheduler=diffusers.EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        scheduler=on_cpu(
+            "EulerDiscreteScheduler",
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            steps_offset=1,
         ),
         add_watermarker=False,
     )
