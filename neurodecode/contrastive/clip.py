@@ -203,8 +203,8 @@ def projected_sentences(model, tokenizer, texts: list[str], device: str, n_words
     words = tokenizer(
         texts, padding="max_length", max_length=n_words, truncation=True, return_tensors="pt"
     ).to(device)
-    with torch.inference_mode():
-        said = model.text_model(**words)
+    with torch.inference_mode():  # without a mask, as pipelines do: padding looks back as well
+        said = model.text_model(input_ids=words["input_ids"])
         pooled = model.text_projection(said.pooler_output)
         tokens = model.text_projection(said.last_hidden_state)
     return pooled, tokens / pooled.norm(dim=-1)[:, None, None]
@@ -221,4 +221,6 @@ def _processor(folder, whole):
     if whole:
         need_files(folder, "preprocessor_config.json")
     side = read_config(folder).get("image_size", 224)
-    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    return CLIPImageProcessor(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )

@@ -87,7 +87,8 @@ class SentenceTarget:
         self._which, self.batch, self.device = tokens, batch, device
         self._words = words or self._longest()
         config = self._model.config
-        self.dim = int(config.projection_dim if self._projects else config.hidden_size)
+        projection = self._model.text_projection if self._projects else None
+        self.dim = int(projection.out_features if projection else config.hidden_size)
         self.n_tokens = self._words if tokens != "none" else 0
         self.token_dim = int(self.dim if tokens == "projected" else config.hidden_size)
         self.token_dim *= tokens != "none"
@@ -112,7 +113,9 @@ class SentenceTarget:
     def _embed(self, texts):
         """Pooled embeddings (n, dim), and tokens (n, n_tokens, token_dim), or one of no length."""
         if self._which == "projected":
-            return projected_sentences(self._model, self._tokenizer, texts, self.device, self._words)
+            return projected_sentences(
+                self._model, self._tokenizer, texts, self.device, self._words
+            )
         import torch
 
         with torch.inference_mode():
@@ -132,6 +135,8 @@ class SentenceTarget:
             truncation=True,
             return_tensors="pt",
         ).to(self.device)
+        if self._is_clip:  # its attention looks back only, and pipelines let padding look too
+            words = {"input_ids": words["input_ids"]}
         encoder = getattr(self._model, "text_model", self._model)
         return words, encoder(**words, output_hidden_states=True)
 

@@ -89,7 +89,9 @@ class VisionTarget:
             )
         need_files(folder, "preprocessor_config.json")
         self._processor = image_processor(folder)
-        whole, lacking = load_transformer("AutoModel", folder, device, ("pooler.", "vision_model.h"))
+        whole, lacking = load_transformer(
+            "AutoModel", folder, device, ("pooler.", "vision_model.h")
+        )
         self._model = getattr(whole, "vision_model", whole)
         self._has_pooler = not lacking
         self._which, self._pool, self._layer = tokens, pool, layer
