@@ -1,7 +1,7 @@
 """Embed: what the brain will be decoded into, for every stimulus of the study.
 
-Pictures become a pooled embedding, tokens and a blurry miniature, sounds the first two; captions, or
-the names of categories, become text embeddings. No brain data is seen.
+Pictures become a pooled embedding, tokens and a blurry miniature, sounds the first two; captions,
+or the names of categories, become text embeddings. No brain data is seen.
 """
 
 from dataclasses import dataclass, field
@@ -60,6 +60,11 @@ def run(config, inputs, out):
         out.save_table("categories.tsv", stimuli[["stimulus_id"]].assign(category=names))
     if stimuli["caption"].ne("").all() and "texts" in takes(target):
         out.save_array("text.npy", embed_captions(target, config.text_template, stimuli["caption"]))
+    elif not kind and stimuli["caption"].ne("").all():
+        raise UserError(
+            f"{config.target['_target_']} takes {' and '.join(takes(target))}, and the stimuli are "
+            "names of categories: choose a target of texts, embed=sentences"
+        )
     elif not kind:
         raise UserError("the stimuli have neither pictures nor captions: there is nothing to embed")
     out.save_table("stimuli.tsv", stimuli[["stimulus_id"]])
@@ -67,7 +72,7 @@ def run(config, inputs, out):
 
 
 def takes(target):
-    """What a target embeds, of pictures, texts and sounds; of one that does not say, the first two."""
+    """What a target embeds: of one that does not say, pictures and texts."""
     return getattr(target, "takes", ("pictures", "texts"))
 
 
