@@ -169,8 +169,8 @@ def kind_of(stimuli):
     heard = [is_sound(path) for path in paths]
     if any(heard) and not all(heard):
         raise ValueError(
-            f"{sum(heard)} of {len(heard)} stimuli are sounds and the others pictures: they have no "
-            "embedding in common; list one kind in recipe.ignore"
+            f"{sum(heard)} of {len(heard)} stimuli are sounds and the others pictures, which have "
+            "no embedding in common: list one kind in recipe.ignore"
         )
     return "sounds" if any(heard) else "pictures"
 
