@@ -48,4 +48,4 @@ def write_sounds(root):
 def test_sounds_are_retrieved_from_a_plain_folder(tmp_path):
     write_sounds(tmp_path / "study")
     found, _ = run(tmp_path, "experiment=folder", *QUICK)
-    assert {("model", "two_way_embedding"), ("linear", "two_way_embedding")} <= found
+    assert {("model", "two_way_embedding"), ("shuffled", "two_way_embedding")} <= found

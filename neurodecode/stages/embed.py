@@ -88,9 +88,9 @@ def sight(config, target, kind, stimuli):
     """
     if kind in takes(target):
         return lambda rows, loaded: getattr(target, kind)(loaded)
-    captions = stimuli["caption"]
-    if "texts" not in takes(target) or captions.eq("").any():
-        also = "" if "texts" not in takes(target) else ", and not all of them have captions"
+    captions, reads = stimuli["caption"], tuple(takes(target)) == ("texts",)
+    if not reads or captions.eq("").any():
+        also = ", and not all of them have captions" if reads else ""
         raise UserError(
             f"{config.target['_target_']} takes {' and '.join(takes(target))}, but the stimuli are "
             f"{kind}{also}: choose another target, embed=…"
