@@ -9,24 +9,33 @@ References
    supervision. ICML.
 """
 
-import logging
-import math
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from neurodecode.contrastive.embedding import (
+    as_numpy,
+    check_pictures,
+    in_batches,
+    layers_of,
+    slices,
+    unit,
+)
 from neurodecode.core.claims import check_sizes, check_tensors
 from neurodecode.core.documents import read_json
 from neurodecode.weights import weights_folder
-
-LARGEST = 1 << 17  # of any size in a configuration
-DEEPEST = 200  # layers
+from neurodecode.weights.folders import DEEPEST, LARGEST, check_fit
 
 
 class Target(Protocol):
-    """An embedding space of pictures and texts."""
+    """An embedding space of pictures, texts or sounds; what `takes` lacks need not be there.
 
+    Without `takes` a target takes pictures and texts. `pooled` are unit rows, which are compared;
+    `tokens` are what the prior draws and the generator is given, exactly as that expects them.
+    """
+
+    takes: tuple[str, ...]  # of "pictures", "texts", "sounds"
     dim: int
     n_tokens: int
     token_dim: int
@@ -37,17 +46,32 @@ class Target(Protocol):
     def texts(self, texts: list[str]) -> np.ndarray:
         """Embed sentences: (n, dim) unit rows."""
 
+    def sounds(self, sounds: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Embed sounds (samples, rate in Hz): (n, dim) unit rows and (n, n_tokens, token_dim)."""
+
     def layers(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         """Represent pictures at a few depths, shallow to deep: {name: (n, d)}."""
+
+
+Tokens = Literal["grid", "class_and_grid", "last_no_norm", "penultimate", "pooled"]
 
 
 class OpenClipTarget:
     """An open_clip model as a target.
 
-    The pooled embedding is what open_clip compares with texts, at unit length. The token grid is
-    what precedes pooling: the patch tokens of the visual transformer's last block after `ln_post`,
-    without the class token and before the projection (for a width-128 model of 4 x 4 patches:
-    16 tokens of 128 numbers).
+    The pooled embedding is what open_clip compares with texts, at unit length. The tokens are one
+    of these, of the visual transformer with patches and one class token:
+
+    - ``grid``: the patches after the last block and `ln_post`, before the projection: what
+      open_clip >= 2.23 hands out as tokens and MindEye2 [2]_ reads of ViT-bigG-14 (256 x 1664; it
+      ran open_clip 2.24);
+    - ``class_and_grid``: the same, the class token before them;
+    - ``last_no_norm``: the patches after the last block, without `ln_post`, as open_clip < 2.23
+      handed them out;
+    - ``penultimate``: class token and patches after the last block but one, without a norm, as
+      IP-Adapter plus reads ViT-H-14 (257 x 1280);
+    - ``pooled``: one token, the projected embedding, not at unit length, as Stable unCLIP and
+      IP-Adapter read it.
 
     Parameters
     ----------
@@ -56,6 +80,12 @@ class OpenClipTarget:
         open_clip knows (``ViT-B-32``, ``hf-hub:owner/model``), which is downloaded.
     pretrained : str or None
         open_clip's tag of the weights of a named model (``openai``); None for a folder.
+    tokens : str
+        Which tokens.
+    compat : {"mindeye2"} or None
+        ``mindeye2``: pictures are halved in contrast, to 0.5-1, before they are normalised, as the
+        published MindEye2 does by giving [0, 1] to a preparation that expects [-1, 1]. Its
+        checkpoints and those of its generator want it; nothing else does.
     batch : int
         Pictures or texts embedded at once.
     device : str
@@ -66,12 +96,20 @@ class OpenClipTarget:
     ValueError
         For a named model without `pretrained` (its weights would be random), a folder with it,
         or a model whose visual tower is no transformer.
+
+    References
+    ----------
+    .. [2] Scotti, P. S. et al. (2024). MindEye2. ICML.
     """
+
+    takes = ("pictures", "texts")
 
     def __init__(
         self,
         model: str = "shipped:clip",
         pretrained: str | None = None,
+        tokens: Tokens = "grid",
+        compat: Literal["mindeye2"] | None = None,
         batch: int = 128,
         device: str = "cpu",
     ):
@@ -79,6 +117,7 @@ class OpenClipTarget:
 
         name = _open_clip_name(model, pretrained)
         self.batch, self.device = batch, device
+        self._which, self._compat = tokens, compat
         try:
             self._model, _, self._preprocess = open_clip.create_model_and_transforms(
                 name, pretrained=pretrained, precision="fp32", device=device
@@ -124,15 +163,14 @@ class OpenClipTarget:
             Unit rows.
         tokens : ndarray of float32, shape (n, n_tokens, token_dim)
         """
-        out = [self.embed(rows) for rows in self._batches(pictures)]
-        pooled = np.concatenate([_numpy(pooled) for pooled, _ in out])
-        return _unit(pooled), np.concatenate([_numpy(tokens) for _, tokens in out])
+        return in_batches(self.embed, self._batches(pictures))
 
     def embed(self, prepared):
         """The pooled embeddings, not yet at unit length, and tokens of a tensor (n, 3, h, w) of
         pictures that are already as the model wants them, on the model's device."""
-        out = self._intermediates(prepared, 1, True)
-        return out["image_features"], out["image_intermediates"][-1]
+        last_two = 2 if self._which == "penultimate" else 1
+        out = self._intermediates(prepared, last_two, self._which in ("grid", "class_and_grid"))
+        return out["image_features"], self._tokens(out)
 
     def layers(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         """Represent pictures at a quarter, half and three quarters of the depth, and pooled.
@@ -142,13 +180,12 @@ class OpenClipTarget:
         layers : dict of str to ndarray of float32, shape (n, d)
             ``block_2``, ... : the patch tokens after that block, flattened; ``pooled``.
         """
-        found: dict[str, list[np.ndarray]] = {}
-        for rows in self._batches(pictures):
+
+        def represent(rows):
             out = self._intermediates(rows, None, False)
-            for name, values in _quarters(out["image_intermediates"]).items():
-                found.setdefault(name, []).append(_numpy(values).reshape(len(values), -1))
-            found.setdefault("pooled", []).append(_unit(_numpy(out["image_features"])))
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+            return out["image_intermediates"], out["image_features"]
+
+        return layers_of(represent, self._batches(pictures))
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Embed sentences: float32 unit rows (n, dim); a sentence too long is cut by the model."""
@@ -157,29 +194,50 @@ class OpenClipTarget:
         with torch.inference_mode():
             parts = [
                 self._model.encode_text(self._tokenizer(list(some)).to(self.device))
-                for some in _slices(texts, self.batch)
+                for some in slices(texts, self.batch)
             ]
-        return _unit(np.concatenate([_numpy(part) for part in parts]))
+        return unit(np.concatenate([as_numpy(part) for part in parts]))
+
+    def _tokens(self, out):
+        """The tokens asked for, (n, n_tokens, token_dim), of what `_intermediates` returned."""
+        import torch
+
+        if self._which == "pooled":
+            return out["image_features"][:, None]
+        depth = 0 if self._which == "penultimate" else -1
+        grid = out["image_intermediates"][depth]
+        if self._which not in ("class_and_grid", "penultimate"):
+            return grid
+        return torch.cat([out["image_intermediates_prefix"][depth], grid], dim=1)
 
     def _batches(self, pictures):
         import torch
         from PIL import Image
 
-        if pictures.dtype != np.uint8 or pictures.ndim != 4 or not len(pictures):
-            raise ValueError(
-                f"pictures of {pictures.dtype} {pictures.shape}: expected at least one, uint8, "
-                "(n, height, width, 3)"
-            )
-        for some in _slices(pictures, self.batch):
+        check_pictures(pictures)
+        for some in slices(pictures, self.batch):
             prepared = [self._preprocess(Image.fromarray(picture)) for picture in some]
-            yield torch.stack(prepared).to(self.device)
+            rows = torch.stack(prepared).to(self.device)
+            yield self._halved(rows) if self._compat == "mindeye2" else rows
+
+    def _halved(self, rows):
+        """((x + 1) / 2 - mean) / std of pictures x that are normalised, (x - mean) / std."""
+        mean, std = (
+            rows.new_tensor(values)[:, None, None]
+            for values in (self._model.visual.image_mean, self._model.visual.image_std)
+        )
+        return (rows + (1 - mean) / std) / 2
 
     def _intermediates(self, rows, indices, normalise):
         import torch
 
         with torch.inference_mode():
             return self._model.visual.forward_intermediates(
-                rows, indices=indices, normalize_intermediates=normalise, output_fmt="NLC"
+                rows,
+                indices=indices,
+                normalize_intermediates=normalise,
+                output_fmt="NLC",
+                output_extra_tokens=True,
             )
 
 
@@ -212,52 +270,21 @@ def _check_folder(folder):
     check_sizes(about, LARGEST, str(path))
     layers = [part.get("layers", 0) for part in about.values() if isinstance(part, dict)]
     check_sizes(layers, DEEPEST, f"{path}: layers")
-    n_bytes = 0
-    for weights in [*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.pt")]:
-        n_bytes += weights.stat().st_size
-        if weights.suffix == ".safetensors":
-            check_tensors(weights)
-    n_parameters = _n_parameters(folder, path)
-    if n_parameters > n_bytes:
-        raise ValueError(
-            f"{path} makes a model of {n_parameters} parameters, and its weights have {n_bytes} "
-            "bytes: they are of different models"
-        )
+    weights = [p for end in ("safetensors", "bin", "pt") for p in folder.glob(f"*.{end}")]
+    if not weights:
+        raise FileNotFoundError(f"{folder} has no weights beside {path.name}: fetch it whole")
+    for file in weights:
+        if file.suffix == ".safetensors":
+            check_tensors(file)
+    check_fit(lambda: _shell(folder), weights, path)
 
 
-def _n_parameters(folder, path):
-    """Count the parameters of a folder's model, without memory for them."""
+def _shell(folder):
     import open_clip
-    import torch
 
-    logging.disable(logging.WARNING)  # it says that the shell has no weights
-    try:
-        with torch.device("meta"):
-            shell = open_clip.create_model(f"local-dir:{folder}", device="meta", load_weights=False)
-    except Exception as error:  # open_clip, its towers and torch each raise their own
-        raise ValueError(f"{path} makes no model of open_clip ({error}): fetch it again") from error
-    finally:
-        logging.disable(logging.NOTSET)
-    return sum(p.numel() for p in shell.parameters())
+    return open_clip.create_model(f"local-dir:{folder}", device="meta", load_weights=False)
 
 
 def _is_at_hand(name: str, pretrained: str | None) -> bool:
     """Whether the weights lie on this machine, so that no network was asked."""
     return name.startswith("local-dir:") or (pretrained is not None and Path(pretrained).is_file())
-
-
-def _quarters(blocks) -> dict:
-    depths = sorted({math.ceil(len(blocks) * part / 4) for part in (1, 2, 3)})
-    return {f"block_{depth}": blocks[depth - 1] for depth in depths}
-
-
-def _slices(items, size):
-    return (items[first : first + size] for first in range(0, len(items), size))
-
-
-def _numpy(values) -> np.ndarray:
-    return values.float().cpu().numpy()
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -11,6 +11,7 @@ import numpy as np
 from neurodecode.core.claims import FalseClaim
 from neurodecode.core.documents import read_text_table
 from neurodecode.data.recipe import Recipe
+from neurodecode.data.sounds import is_sound
 
 COLUMNS = ("stimulus_id", "path", "sha256", "caption", "partition")
 PARTITIONS = ("train", "test", "")
@@ -147,6 +148,31 @@ def stimulus_table(trials, shown, known, recipe: Recipe, root, digest):
         stimuli[column] = stimuli.get(column, "")
     attributes = [c for c in stimuli.columns if c not in (*COLUMNS, "stim_file")]
     return stimuli[[*COLUMNS, *attributes]].reset_index(drop=True)
+
+
+def kind_of(stimuli):
+    """Say what was shown: ``"pictures"``, ``"sounds"``, or "" where not all stimuli are files.
+
+    Parameters
+    ----------
+    stimuli : DataFrame
+        With ``path``, of `stimulus_table`.
+
+    Raises
+    ------
+    ValueError
+        If some are pictures and some sounds.
+    """
+    paths = stimuli["path"] if "path" in stimuli else []
+    if not len(paths) or not all(paths):
+        return ""
+    heard = [is_sound(path) for path in paths]
+    if any(heard) and not all(heard):
+        raise ValueError(
+            f"{sum(heard)} of {len(heard)} stimuli are sounds and the others pictures, which have "
+            "no embedding in common: list one kind in recipe.ignore"
+        )
+    return "sounds" if any(heard) else "pictures"
 
 
 def data_set_root(root, inputs):

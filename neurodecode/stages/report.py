@@ -110,9 +110,12 @@ def _facts(inputs):
 
 
 def _picture(config, inputs, path):
-    """Read a stimulus by its path in the study; None where the picture is not there."""
+    """Read a stimulus by its path in the study; None where it is a sound, or is not there."""
+    from neurodecode.data.sounds import is_sound
     from neurodecode.report.pictures import read_picture
 
+    if is_sound(path):
+        return None
     if config.root:
         file = Path(config.root).expanduser() / path
         return read_picture(file) if file.is_file() else None

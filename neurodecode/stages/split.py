@@ -14,7 +14,7 @@ from neurodecode.core.errors import UserError
 from neurodecode.core.ranges import NotNegative, Seed
 from neurodecode.core.seeds import child_rng
 from neurodecode.core.stage import stage
-from neurodecode.data.stimuli import data_set_root, load_pictures
+from neurodecode.data.stimuli import data_set_root, kind_of, load_pictures
 from neurodecode.rigour.leaks.duplicates import near_duplicates
 from neurodecode.rigour.leaks.findings import finding, refusal, told
 from neurodecode.rigour.leaks.neighbours import equal_captions, unusual_neighbours
@@ -147,7 +147,7 @@ def look_at_pictures(config, inputs, stimuli, sides, embeddings):
     if "caption" in stimuli:
         words = "captions stand on several sides: look whether they are of one picture"
         found += finding("captions", equal_captions(stimuli["caption"], sides), ids, sides, words)
-    if "path" not in stimuli or not stimuli["path"].ne("").all():
+    if kind_of(stimuli) != "pictures":
         return found, {}
     copies = near_duplicates(thumbnails(config, inputs, stimuli), sides, near)
     words = (

@@ -97,3 +97,62 @@ def test_nothing_is_downloaded(tmp_path):
         SentenceTarget("all-minilm")
     with pytest.raises(FileNotFoundError, match="config.json"):
         SentenceTarget(str(tmp_path))
+
+
+def test_a_clips_text_side_is_read_as_pipelines_read_it(tmp_path):
+    import torch
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    from tests.contrastive.tiny_models import save_clip
+
+    save_clip(tmp_path / "text_encoder", "CLIPTextModel")
+    encoder = CLIPTextModel.from_pretrained(tmp_path / "text_encoder").eval()
+    own = AutoTokenizer.from_pretrained(tmp_path / "text_encoder")
+    for file in (tmp_path / "text_encoder").glob("*"):
+        if "token" in file.name or file.name in ("vocab.json", "merges.txt"):
+            (tmp_path / "tokenizer").mkdir(exist_ok=True)
+            file.rename(tmp_path / "tokenizer" / file.name)
+    words = own(TEXTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        said = encoder(words["input_ids"], output_hidden_states=True)  # as Stable Diffusion does
+    target = SentenceTarget(str(tmp_path), subfolder="text_encoder", tokens="last")
+    assert (target.n_tokens, target.token_dim, target.dim) == (77, 16, 16)
+    assert np.allclose(target.text_tokens(TEXTS), said.last_hidden_state.numpy(), atol=1e-5)
+    assert np.allclose(target.texts(TEXTS), [unit(row) for row in said.pooler_output], atol=1e-5)
+    earlier = SentenceTarget(str(tmp_path), subfolder="text_encoder", tokens="penultimate")
+    assert np.allclose(earlier.text_tokens(TEXTS), said.hidden_states[-2].numpy(), atol=1e-5)
+    with pytest.raises(ValueError, match="projects nothing"):
+        SentenceTarget(str(tmp_path), subfolder="text_encoder", tokens="projected")
+
+
+def test_projected_tokens_are_those_of_the_whole_clip(tmp_path):
+    from neurodecode.contrastive.clip import ClipTarget
+    from tests.contrastive.tiny_models import save_clip
+
+    save_clip(tmp_path)
+    whole, text = ClipTarget(str(tmp_path)), SentenceTarget(str(tmp_path), tokens="projected")
+    assert text.text_tokens(TEXTS).shape == (3, text.n_tokens, text.token_dim) == (3, 77, 12)
+    assert np.allclose(text.text_tokens(TEXTS), whole.text_tokens(TEXTS), atol=1e-6)
+    assert np.allclose(text.texts(TEXTS), whole.texts(TEXTS), atol=1e-6)
+
+
+def test_a_t5_is_read_by_its_encoder_alone(folder, tmp_path):
+    import torch
+    from transformers import T5Config, T5EncoderModel
+
+    torch.manual_seed(0)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    encoder = T5EncoderModel(T5Config(vocab_size=11, **sizes)).eval()
+    encoder.save_pretrained(folder)  # in place of the encoder there; its tokenizer stays
+    target = SentenceTarget(str(folder), tokens="last", words=9)
+    from transformers import AutoTokenizer
+
+    own = AutoTokenizer.from_pretrained(folder)
+    words = own(TEXTS, padding="max_length", max_length=9, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        vectors = encoder(words["input_ids"], attention_mask=words["attention_mask"])[0].numpy()
+    assert np.allclose(target.text_tokens(TEXTS), vectors, atol=1e-5)
+    for row, vector, mask in zip(
+        target.texts(TEXTS), vectors, words["attention_mask"], strict=True
+    ):
+        assert np.allclose(row, unit(vector[mask.numpy() == 1].mean(axis=0)), atol=1e-5)

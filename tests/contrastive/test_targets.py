@@ -207,3 +207,57 @@ def test_a_file_of_weights_counts_too(tmp_path):
     assert named_folders(node) == [tmp_path / "ViT-B-32.safetensors"]
     with pytest.raises(FileNotFoundError, match="saved model"):
         named_folders(node | {"pretrained": str(tmp_path / "nowhere.safetensors")})
+
+
+def seen_by_open_clip(folder, pictures, halved=False):
+    """What open_clip's own network holds: every block's output with the class token, and it."""
+    model, _, prepare = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    rows = torch.stack([prepare(Image.fromarray(p)) for p in pictures])
+    if halved:  # MindEye2: [0, 1] given to what expects [-1, 1]
+        mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD))
+        rows = ((rows * std + mean + 1) / 2 - mean) / std
+    held = []
+    for block in model.eval().visual.transformer.resblocks:
+        block.register_forward_hook(lambda _, __, out: held.append(out))
+    with torch.no_grad():
+        pooled = model.encode_image(rows)
+    return model.visual, held, pooled
+
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def test_every_choice_of_tokens_is_what_open_clip_holds_there(tiny, scenes):
+    pictures = render(scenes)[:3]
+    visual, held, pooled = seen_by_open_clip(tiny, pictures)
+    normed = visual.ln_post(held[-1]).detach()
+    expected = {
+        "grid": normed[:, 1:],
+        "class_and_grid": normed,
+        "last_no_norm": held[-1][:, 1:],
+        "penultimate": held[-2],
+        "pooled": pooled[:, None],
+    }
+    for name, values in expected.items():
+        target = OpenClipTarget(str(tiny), tokens=name)
+        found = target.pictures(pictures)
+        assert found[1].shape[1:] == (target.n_tokens, target.token_dim)
+        assert np.allclose(found[1], values.numpy(), atol=1e-5), name
+        assert np.allclose(found[0], OpenClipTarget(str(tiny)).pictures(pictures)[0], atol=1e-6)
+    assert np.abs(normed[:, 1:] - held[-1][:, 1:]).max() > 0.1  # the norm does something
+
+
+def test_the_published_contrast_is_halved_only_where_it_is_asked_for(tiny, scenes):
+    pictures = render(scenes)[:3]
+    visual, held, _ = seen_by_open_clip(tiny, pictures, halved=True)
+    expected = visual.ln_post(held[-1])[:, 1:].detach().numpy()
+    quirk = OpenClipTarget(str(tiny), compat="mindeye2").pictures(pictures)[1]
+    assert np.allclose(quirk, expected, atol=1e-5)
+    assert np.abs(quirk - OpenClipTarget(str(tiny)).pictures(pictures)[1]).max() > 0.01
+
+
+def test_a_folder_without_weights_is_incomplete(tiny, tmp_path):
+    (tmp_path / "open_clip_config.json").write_bytes((tiny / "open_clip_config.json").read_bytes())
+    with pytest.raises(FileNotFoundError, match="no weights beside open_clip_config.json"):
+        OpenClipTarget(str(tmp_path))

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from neurodecode.core.seeds import child_rng
-from neurodecode.data.stimuli import data_set_root, load_pictures
+from neurodecode.data.stimuli import data_set_root, kind_of, load_pictures
 from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import check_digests
 from neurodecode.stages.predict import averaged, networks
@@ -146,7 +146,7 @@ def described(config, inputs, ids):
     from neurodecode.metrics.low_level import low_level_features
 
     stimuli = inputs.table("index", "stimuli.tsv").set_index("stimulus_id", drop=False).loc[ids]
-    if not stimuli["path"].ne("").all():
+    if kind_of(stimuli) != "pictures":
         return None
     root = data_set_root(config.root, inputs)
     check_digests(root, stimuli, inputs.raw_digest)
