@@ -1,4 +1,4 @@
-"""Versatile Diffusion [1]_ from CLIP's 257 image tokens, and its 77 text tokens, as decoders used it.
+"""Versatile Diffusion [1]_ from CLIP's 257 image tokens, and its 77 text tokens.
 
 MindEye1 asks the image branch alone; MindBridge and Brain-Diffuser mix both.
 
