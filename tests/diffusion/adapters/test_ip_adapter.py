@@ -15,27 +15,19 @@ GIVEN = {"steps": STEPS, "guidance": 3.0}
 EYE = 24  # width of the image encoder's hidden states
 
 
-def resampler(width=12, n_queries=4):
+def resampler(width=64, n_queries=4):
     """A plus adapter's projection, by the names of its published files."""
-    layer = {
-        "layers.0.0.norm1": width,
-        "layers.0.0.norm2": width,
-        "layers.0.1.0": width,
-        "norm_out": WIDTH,
-    }
-    made = {f"{n}.{part}": torch.ones(d) for n, d in layer.items() for part in ("weight", "bias")}
-    linear = {
-        "proj_in": (width, EYE),
-        "proj_out": (WIDTH, width),
-        "layers.0.0.to_q": (64, width),
-        "layers.0.0.to_kv": (128, width),
-        "layers.0.0.to_out": (width, 64),
-        "layers.0.1.1": (4 * width, width),
-        "layers.0.1.3": (width, 4 * width),
-    }
+    norms, linear = {"norm_out": WIDTH}, {"proj_in": (width, EYE), "proj_out": (WIDTH, width)}
+    biases = {f"{name}.bias": torch.randn(shape[0]) for name, shape in linear.items()}
+    for i in range(4):
+        attention, forward = f"layers.{i}.0", f"layers.{i}.1"
+        norms |= {f"{attention}.norm1": width, f"{attention}.norm2": width, f"{forward}.0": width}
+        linear |= {f"{attention}.to_q": (64, width), f"{attention}.to_kv": (128, width)}
+        linear |= {f"{attention}.to_out": (width, 64)}
+        linear |= {f"{forward}.1": (4 * width, width), f"{forward}.3": (width, 4 * width)}
+    made = {f"{n}.{part}": torch.ones(d) for n, d in norms.items() for part in ("weight", "bias")}
     made |= {f"{n}.weight": torch.randn(shape) / shape[1] ** 0.5 for n, shape in linear.items()}
-    made |= {f"{n}.bias": torch.randn(linear[n][0]) for n in ("proj_in", "proj_out")}
-    return made | {"latents": torch.randn(1, n_queries, width)}
+    return made | biases | {"latents": torch.randn(1, n_queries, width)}
 
 
 @tiny.seeded

@@ -181,7 +181,9 @@ def versatile():
         "image_unet": diffusers.UNet2DConditionModel(**config).eval(),
         "text_unet": UNetFlatConditionModel(**config | ends | middle).eval(),
         "vae": vae(),
-        "scheduler": diffusers.DDIMScheduler(beta_schedule="scaled_linear", steps_offset=1),
+        "scheduler": diffusers.DDIMScheduler(
+            beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="linspace"
+        ),
     }
 
 
