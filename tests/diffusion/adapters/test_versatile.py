@@ -18,16 +18,20 @@ KINDS |= {"scheduler": ["diffusers", "DDIMScheduler"]}
 OTHERS = ("tokenizer", "image_feature_extractor", "text_encoder", "image_encoder")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """As the hub has it: parts of other encoders named, which nobody needs here."""
-    place = tmp_path_factory.mktemp("versatile")
+def save(place):
+    """Write it as the hub has it: parts of other encoders named, which nobody needs here."""
     for name, part in tiny.versatile().items():
         part.save_pretrained(place / name)
     index = {"_class_name": "VersatileDiffusionPipeline", **KINDS}
     index["image_encoder"] = ["transformers", "CLIPVisionModelWithProjection"]
     index["image_feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]
     (place / "model_index.json").write_text(json.dumps(index))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("versatile")
+    save(place)
     return str(place)
 
 
@@ -106,7 +110,14 @@ def test_the_norm_of_the_class_token_has_no_say(image_only, folder):
 
 
 @pytest.mark.parametrize(
-    "option", [{"steps": 4}, {"guidance": 1.0}, {"mix_ratio": 0.9}, {"picture_px": 40}]
+    "option",
+    [
+        {"steps": 4},
+        {"guidance": 1.0},
+        {"mix_ratio": 0.9},
+        {"picture_px": 40},
+        {"dtype": "bfloat16"},
+    ],
 )
 def test_every_option_changes_the_pictures(folder, both, option):
     tokens = tiny.tokens(334)
