@@ -4,12 +4,9 @@ from typing import Protocol
 
 import numpy as np
 
-from neurodecode.core.claims import check_sizes, check_tensors
-from neurodecode.core.documents import read_json
 from neurodecode.core.ranges import Count, NotNegative
+from neurodecode.diffusion.folder import check_folder
 from neurodecode.weights import weights_folder
-
-LARGEST, DEEPEST = 1 << 17, 200  # of any size in a configuration; of its layers
 
 
 class Generator(Protocol):
@@ -154,48 +151,6 @@ class TokenGenerator:
         return torch.randn(self._pipeline.picture_shape, generator=rng)
 
 
-def _check_folder(folder):
-    """Refuse a pipeline with parts of other libraries than diffusers: naming one imports it."""
-    index = read_json(folder / "model_index.json")
-    if not isinstance(index.get("_class_name"), str):
-        raise ValueError(f"{folder / 'model_index.json'} names no pipeline: it is damaged")
-    for name, part in index.items():
-        if not name.startswith("_") and (not isinstance(part, list) or part[:1] != ["diffusers"]):
-            raise ValueError(
-                f"{folder / 'model_index.json'} takes its {name} from {part}: only parts of "
-                "diffusers are loaded"
-            )
-        if not name.startswith("_"):
-            _check_part(folder / name, str(part[-1]))
-
-
-def _check_part(folder, kind):
-    """Refuse a network of other sizes than its weights: made up, they would take any memory."""
-    import diffusers
-    import torch
-
-    weights, path = list(folder.glob("*.safetensors")), folder / "config.json"
-    if not path.is_file():
-        return
-    for file in weights:
-        check_tensors(file)
-    config = read_json(path)
-    check_sizes(config, LARGEST, str(path))
-    check_sizes(config.get("num_layers", 0), DEEPEST, f"{path}: num_layers")
-    try:
-        with torch.device("meta"):
-            shell = getattr(diffusers, kind).from_config(config)
-    except Exception as error:  # any of a network's own, for numbers and types it cannot take
-        raise ValueError(f"{path} makes no {kind} ({error}): fetch it again") from error
-    n_parameters = sum(p.numel() for p in shell.parameters())
-    n_bytes = sum(file.stat().st_size for file in weights)
-    if n_parameters > n_bytes:
-        raise ValueError(
-            f"{path} makes a network of {n_parameters} parameters, and its weights have {n_bytes} "
-            "bytes: they are of different networks"
-        )
-
-
 def _loaded(folder):
     """Load a pipeline without diffusers' bar and its advice to install accelerate."""
     import torch
@@ -203,7 +158,7 @@ def _loaded(folder):
 
     from neurodecode.diffusion.pipeline import TokenPipeline
 
-    _check_folder(folder)
+    check_folder(folder, ["transformer", "scheduler"])
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

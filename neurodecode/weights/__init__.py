@@ -48,10 +48,16 @@ def weights_folder(name: str) -> Path | None:
 
 
 def named_folders(node: dict | None) -> list[Path]:
-    """List the local folders and files that a `_target_` node names: their bytes count in a key."""
+    """List the local folders and files that a `_target_` node names: their bytes count in a key.
+
+    Those of the nodes within it, too; a sentence, such as a prompt, names none.
+    """
+    within = [v for v in (node or {}).values() if isinstance(v, dict)]
     values = [v for k, v in (node or {}).items() if isinstance(v, str) and k != "_target_"]
     local = (_PREFIX, "/", ".", "~")
-    found = [_file(v) or weights_folder(v) for v in values if v.startswith(local) or "/" in v]
+    named = [v for v in values if v.startswith(local) or ("/" in v and " " not in v)]
+    found = [_file(v) or weights_folder(v) for v in named]
+    found += [place for inner in within for place in named_folders(inner)]
     return [place for place in found if place is not None]
 
 

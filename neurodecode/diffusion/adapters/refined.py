@@ -1,4 +1,4 @@
-"""Refine another generator's pictures with SDXL [1]_ and the decoded captions, as MindEye2 [2]_ does.
+"""Refine another generator's pictures with SDXL [1]_ and decoded captions, as in MindEye2 [2]_.
 
 References
 ----------
@@ -26,7 +26,7 @@ Prompt = Literal["captions", "empty"]
 
 
 class CaptionedXL(Adapter):
-    """`StableDiffusionXLImg2ImgPipeline`: pictures from captions, and from a start where there is one.
+    """SDXL from captions, and as `StableDiffusionXLImg2ImgPipeline` where there is a start.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""SDXL-unCLIP: SDXL tuned to paint from 256 tokens of CLIP ViT-bigG, the generator of MindEye2 [1]_.
+"""SDXL-unCLIP: SDXL tuned to paint from 256 tokens of CLIP ViT-bigG, as MindEye2 [1]_ used it.
 
 Its weights are published in the layout of `sgm`; `scripts/convert_sgm.py` writes them in
 diffusers' own. The sampler is Euler's on the 1000 steps of the network's training, of which
@@ -38,7 +38,7 @@ class UnclipXLPipeline(DiffusionPipeline):
 
 
 class SdxlUnclip(Adapter):
-    """SDXL-unCLIP on decoded tokens, (n, 256, 1664): bigG's penultimate ones without the class token.
+    """SDXL-unCLIP on decoded tokens, (n, 256, 1664): bigG's penultimate ones, no class token.
 
     Without the condition the network is told standard normal tokens, drawn anew for each row.
 

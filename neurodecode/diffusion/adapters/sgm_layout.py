@@ -1,4 +1,4 @@
-"""Weights of `sgm` (SDXL-unCLIP of MindEye2) in diffusers' layout, by diffusers' own name tables."""
+"""Weights of `sgm` (MindEye2's SDXL-unCLIP) in diffusers' layout, by diffusers' own name tables."""
 
 from pathlib import Path
 

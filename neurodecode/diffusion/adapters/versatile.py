@@ -1,4 +1,4 @@
-"""Versatile Diffusion [1]_ from CLIP's 257 image tokens, and its 77 text tokens, as decoders used it.
+"""Versatile Diffusion [1]_ from CLIP's 257 image tokens, and its 77 text tokens.
 
 MindEye1 asks the image branch alone; MindBridge and Brain-Diffuser mix both.
 
@@ -52,12 +52,11 @@ class VersatileDiffusion(Adapter):
     ):
         weights = Weights(path, revision, variant, dtype, memory, device)
         if isinstance(path, str):
-            path = _loaded(weights, mix_ratio > 0)
+            path = _loaded(weights, mix_ratio)
         super().__init__(path, weights, steps, guidance, picture_px)
         self.renormalise = renormalise
         dim = self._network.config.cross_attention_dim
         self.token_shape = (N_IMAGE + (N_TEXT if mix_ratio else 0), dim)
-        _set_mix(self._network, mix_ratio)
 
     @property
     def _network(self):
@@ -75,7 +74,7 @@ class VersatileDiffusion(Adapter):
         return lambda x, t: self._network(x, t, encoder_hidden_states=told, return_dict=False)[0]
 
 
-def _loaded(weights, with_text):
+def _loaded(weights, mix_ratio):
     """The pipeline without its encoders; its index names parts that diffusers cannot find."""
     from diffusers import (
         AutoencoderKL,
@@ -88,27 +87,56 @@ def _loaded(weights, with_text):
     )
 
     kinds = {"image_unet": UNet2DConditionModel, "vae": AutoencoderKL}
-    if with_text:
+    if mix_ratio:
         kinds["text_unet"] = UNetFlatConditionModel
-    left_out = [*OTHERS] if with_text else [*OTHERS, "text_unet"]
+    left_out = [*OTHERS] if mix_ratio else [*OTHERS, "text_unet"]
     folder = weights.folder(left_out)
     check_folder(folder, [*kinds, "scheduler"], weights.variant, left_out, weights.path)
     parts = {name: weights.read(kind, folder / name) for name, kind in kinds.items()}
+    if mix_ratio:
+        _mix(parts["image_unet"], parts.pop("text_unet"), mix_ratio)
     with quiet():
         scheduler = UniPCMultistepScheduler.from_pretrained(str(folder / "scheduler"))
-        pipeline = VersatileDiffusionDualGuidedPipeline(
-            **{"text_unet": None} | parts, **dict.fromkeys(OTHERS), scheduler=scheduler
-        )
-    pipeline.remove_unused_weights()  # the text branch is in the image's network now
+    nobody = dict.fromkeys([*OTHERS, "text_unet"])
+    pipeline = VersatileDiffusionDualGuidedPipeline(**parts, **nobody, scheduler=scheduler)
     pipeline.model_cpu_offload_seq = "image_unet->vae"
     return pipeline
 
 
-def _set_mix(network, mix_ratio):
-    from diffusers.models import DualTransformer2DModel
+def _mix(network, text_network, mix_ratio):
+    """Put the text branch's transformers beside the image's, in every block that attends.
 
-    for module in network.modules():
-        if isinstance(module, DualTransformer2DModel):
-            module.mix_ratio = mix_ratio
-            module.condition_lengths = [N_TEXT, N_IMAGE]
-            module.transformer_index_for_condition = [1, 0]
+    diffusers' own module for it (`DualTransformer2DModel`) takes no longer what the blocks pass.
+    """
+    from diffusers.models import Transformer2DModel
+
+    attending = [n for n, m in network.named_modules() if isinstance(m, Transformer2DModel)]
+    for name in attending:
+        place, _, number = name.rpartition(".")
+        image, text = (n.get_submodule(place)[int(number)] for n in (network, text_network))
+        network.get_submodule(place)[int(number)] = _mixed(image, text, mix_ratio)
+
+
+def _mixed(image, text, mix_ratio):
+    """A module of two transformers, each told its own tokens; their answers are averaged."""
+    from torch import nn
+
+    class Mixed(nn.Module):
+        """Text tokens come first, as in the published network."""
+
+        def __init__(self):
+            super().__init__()
+            self.image, self.text = image, text
+
+        def forward(self, hidden_states, encoder_hidden_states, return_dict=False, **others):
+            """Pass others on; return a tuple, as the blocks want it."""
+            said = [
+                branch(hidden_states, tokens, return_dict=False, **others)[0]
+                for branch, tokens in (
+                    (self.text, encoder_hidden_states[:, :N_TEXT]),
+                    (self.image, encoder_hidden_states[:, N_TEXT:]),
+                )
+            ]
+            return (mix_ratio * said[0] + (1 - mix_ratio) * said[1],)
+
+    return Mixed()

@@ -167,18 +167,21 @@ def downloaded(hub, revision, allow, ignore=()):
 
 @contextmanager
 def quiet():
-    """Load without diffusers' bars and its advice to install accelerate."""
+    """Load without the libraries' bars and advice, such as to install accelerate."""
     from diffusers.utils import logging
+    from transformers.utils import logging as other
 
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    before = [(log, log.is_progress_bar_enabled(), log.get_verbosity()) for log in (logging, other)]
+    for log, *_ in before:
+        log.disable_progress_bar()
+        log.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+        for log, bar, level in before:
+            log.set_verbosity(level)
+            if bar:
+                log.enable_progress_bar()
 
 
 def _left_out(kind, without):
