@@ -15,6 +15,7 @@ References
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import open_clip
@@ -28,7 +29,7 @@ from neurodecode.core.claims import read_tensors
 from neurodecode.weights import weights_folder
 from neurodecode.zoo.trainer import Effort, Trainer, as_input, damaged, save_half
 
-WEIGHTS = "open_clip_model.safetensors"
+SHIPPED, WEIGHTS = "shipped:clip", "open_clip_model.safetensors"
 CONTEXT, VOCABULARY, PATCH_PX = 40, 512, 16
 MODEL = {
     "embed_dim": 128,
@@ -148,9 +149,14 @@ def _weights(start, clip):
     return {k: v.to(own[k].dtype) for k, v in there.items()}
 
 
-def save_model_files(folder, words):
-    """Write the model's configuration and a byte-pair tokenizer of the captions."""
+def save_model_files(folder, words, start=None):
+    """Write the model's configuration and a byte-pair tokenizer of the captions, or that of the
+    model to begin from, whose text tower knows its pieces."""
     folder.mkdir(parents=True, exist_ok=True)
+    if start is not None:
+        for name in ("open_clip_config.json", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(weights_folder(start) / name, folder / name)
+        return
     about = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(about, indent=1) + "\n")
     tokenizer = Tokenizer(models.BPE())

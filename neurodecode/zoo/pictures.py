@@ -1,7 +1,7 @@
-"""A user's own folder of pictures: read as squares, copies put together, a part of them held out.
+"""A user's own folder of pictures: read as squares, copies put together, a part held out.
 
-A picture is cut to the square in its middle and scaled (bicubic), as CLIPs do. Copies of one picture
-(smaller, encoded anew, mirrored, parts of it) stand on one side: held-out pictures are new ones.
+A picture is cut to the square in its middle and scaled (bicubic), as CLIPs do. Copies of one
+picture (smaller, encoded anew, mirrored, cut) stand on one side: held-out pictures are new ones.
 """
 
 import hashlib
@@ -76,16 +76,23 @@ def read_folder(root, px: int, skip_damaged: bool = False) -> Folder:
         more = f" (and {len(damaged) - NAMED} more)" if len(damaged) > NAMED else ""
         if not skip_damaged:
             raise ValueError(
-                f"{len(damaged)} of {len(found)} files in {root} are damaged: {some}{more}. Mend or "
-                "remove them, or leave them out by damaged=skip"
+                f"{len(damaged)} of {len(found)} files in {root} are damaged: {some}{more}. Mend "
+                "or remove them, or leave them out by damaged=skip"
             )
         log.warning("left out %d damaged files: %s%s", len(damaged), some, more)
     if len(names) < FEWEST:
         raise ValueError(
-            f"{root} holds {len(names)} pictures that can be read: at least {FEWEST} are needed, and "
-            "some thousands for pictures that convince"
+            f"{root} holds {len(names)} pictures that can be read: at least {FEWEST} are needed, "
+            "and some thousands for pictures that convince"
         )
     return Folder(root, names, np.stack(pictures), np.stack(thumbnails), sorted(damaged))
+
+
+def squares(folder: Folder, px: int) -> np.ndarray:
+    """The pictures of a folder at another width: uint8 (n, px, px, 3)."""
+    if folder.pictures.shape[1] == px:
+        return folder.pictures
+    return np.stack([square_picture(folder.root / name, px) for name in folder.names])
 
 
 def groups_of_copies(thumbnails: np.ndarray, near: bool = True) -> np.ndarray:
