@@ -213,9 +213,10 @@ def square_picture(path, px):
         picture = _decoded(picture, path)
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
-    box = (left, top, left + side, top + side)
-    picture = picture if side == px else picture.resize((px, px), Image.Resampling.BICUBIC, box)
-    return np.asarray(picture if picture.size == (px, px) else picture.crop(box), np.uint8)
+    square = picture.crop((left, top, left + side, top + side))
+    if side != px:
+        square = square.resize((px, px), Image.Resampling.BICUBIC)
+    return np.asarray(square, np.uint8)
 
 
 def picture_size(path):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from neurodecode.zoo.options import MINUTES
+
 GAP = 4  # pixels between the pictures of a sheet
 LEAST_PX = 96  # pictures are enlarged to about this width, pixel by pixel
 SHEET = "contact_sheet.png"
@@ -26,7 +28,7 @@ def target_card(folder, asked, shown, found):
         "A small CLIP: 64 px pictures to 128 numbers and 16 tokens of 128.",
         asked,
         shown,
-        {"training": how},
+        {"training": how, "begun from": _start(asked)},
         found,
         limits,
     )
@@ -44,7 +46,7 @@ def generator_card(folder, asked, shown, found, sheet):
         f"From the image tokens of a target to a {asked.px} x {asked.px} picture.",
         asked,
         shown,
-        {"network": network, "target": _target(asked), "figures": "4 steps, no guidance"},
+        {"network": network, "target": _target(asked), "begun from": _start(asked)},
         found,
         limits,
         sheet,
@@ -88,12 +90,11 @@ def contact_sheet(rows: dict[str, np.ndarray]):
 
 
 def _write(folder, first, asked, shown, about, found, limits, sheet=None):
-    n = int((~shown.held).sum())
+    n_held, n_damaged = int(shown.held.sum()), len(shown.folder.skipped)
     about = {
-        "data": f"{n} pictures of {shown.folder.root.name}/; {int(shown.held.sum())} more were held "
-        f"out; {len(shown.folder.skipped)} damaged files left out",
+        "data": f"{len(shown.held) - n_held} pictures of {shown.folder.root.name}/; {n_held} more "
+        f"were held out; {n_damaged} damaged files left out",
         **about,
-        "begun from": asked.start,
         "effort": _effort(asked),
         "licence": "that of the pictures and of the weights it began from: fill in",
     }
@@ -105,9 +106,9 @@ def _write(folder, first, asked, shown, about, found, limits, sheet=None):
     if any("FID" in name for name in found):
         lines += [
             "",
-            "FID and KID are distances in the space of the target's pooled embedding, not those of "
-            "Inception;",
-            "compare them only with the same of as many training pictures. FID grows as sets shrink.",
+            "FID and KID are distances in the space of the target's pooled embedding, not those of",
+            "Inception; compare them only with the same of as many training pictures. FID grows as",
+            "sets shrink. Pictures are painted in 4 steps without guidance.",
         ]
     if sheet:
         contact_sheet(sheet).save(folder / SHEET)
@@ -132,12 +133,14 @@ def _word(value):
 
 
 def _effort(asked):
-    parts = [
-        f"{asked.steps} steps" if asked.steps else "",
-        f"{asked.minutes:g} minutes" if asked.minutes else "",
-    ]
-    said = " or ".join(part for part in parts if part) or "20 minutes"
+    steps = f"{asked.steps} steps" if asked.steps else ""
+    minutes = f"{asked.minutes:g} minutes" if asked.minutes else ""
+    said = " or ".join(part for part in (steps, minutes) if part) or f"{MINUTES:g} minutes"
     return f"at most {said}, batches of {asked.batch}, peak rate {asked.rate:g}, seed {asked.seed}"
+
+
+def _start(asked):
+    return "random weights" if asked.start == "none" else asked.start
 
 
 def _target(asked):

@@ -102,7 +102,8 @@ def judge_prior(asked, shown, out):
             told = figures.likeness(painted, own)
             found |= {f"{k} from true codes": v for k, v in told.items()}
         distances = _distances(build(node).pictures(drawn)[0], pooled, rows, shown, asked.seed)
-        found |= {f"{k}, drawn without a brain": v for k, v in distances.items()}
+        both = {k: k if "training" in k else f"{k}, drawn without a brain" for k in distances}
+        found |= {both[k]: v for k, v in distances.items()}
         sheet = {"true": own, "from true codes": painted, "drawn without a brain": drawn}
         sheet = {name: some[:N_SHEET] for name, some in sheet.items()}
     found |= {"held-out pictures judged": len(rows), "measured on": _machine(asked)}

@@ -8,6 +8,7 @@ from neurodecode.core.errors import ConfigError
 from neurodecode.core.ranges import Count, NotNegative, Positive, Seed
 
 ORDER = ("clip", "generator", "prior")
+MINUTES = 20.0  # of each part, where neither steps nor minutes are given
 OPEN_CLIP = "neurodecode.contrastive.targets.OpenClipTarget"
 
 

@@ -20,13 +20,12 @@ from neurodecode.core.documents import read_json
 from neurodecode.core.errors import ConfigError
 from neurodecode.core.key import digest
 from neurodecode.core.sealed import write_json
-from neurodecode.zoo.options import ORDER, Zoo, check, target_node, use_line
+from neurodecode.zoo.options import MINUTES, ORDER, Zoo, check, target_node, use_line
 
 log = logging.getLogger("neurodecode")
 RECORD, TRAINING = "zoo.json", "training"
 CLIP_PX = 64
 SEEN_PX = 256  # targets see no more of a picture: most scale it to less
-MINUTES = 20.0  # of each part, where neither steps nor minutes are given
 BATCH_PRIOR, RATE_PRIOR = 1024, 2e-3  # its networks are small
 
 
