@@ -107,8 +107,9 @@ def _write(folder, first, asked, shown, about, found, limits, sheet=None):
         lines += [
             "",
             "FID and KID are distances in the space of the target's pooled embedding, not those of",
-            "Inception; compare them only with the same of as many training pictures. FID grows as",
-            "sets shrink. Pictures are painted in 4 steps without guidance.",
+            "Inception: one half of the held-out pictures, painted, against the other half. Compare",
+            "them only with the same of true pictures beside them: FID grows as sets shrink. Painted",
+            "in 4 steps without guidance.",
         ]
     if sheet:
         contact_sheet(sheet).save(folder / SHEET)

@@ -1,7 +1,8 @@
 """Judge what was trained by the held-out pictures; write its model card and contact sheet.
 
-Held-out pictures were seen by no training. Distances of sets are given beside those of as many true
-training pictures: what a perfect generator would earn.
+Held-out pictures were seen by no training. Distances of sets compare pictures painted from one half
+of them with the true ones of the other half, beside the true ones of both: what a perfect generator
+would earn. (Painted from the same pictures, they would be nearer than any other set can be.)
 """
 
 import logging
@@ -66,7 +67,7 @@ def judge_generator(asked, shown, out):
     made = generator.generate(tokens[rows], list(range(len(rows))))
     true = shown.folder.pictures[rows]
     found = figures.likeness(made, true)
-    found |= _distances(build(node).pictures(made)[0], pooled, rows, shown, asked.seed)
+    found |= _distances(build(node).pictures(made)[0], pooled[rows])
     found["ms per picture"] = figures.ms_per_picture(generator, tokens[rows][:64])
     found |= {"held-out pictures judged": len(rows), "measured on": _machine(asked)}
     sheet = {"true": true[:N_SHEET], "from true tokens": made[:N_SHEET]}
@@ -101,8 +102,8 @@ def judge_prior(asked, shown, out):
         if painted.shape == own.shape:
             told = figures.likeness(painted, own)
             found |= {f"{k} from true codes": v for k, v in told.items()}
-        distances = _distances(build(node).pictures(drawn)[0], pooled, rows, shown, asked.seed)
-        both = {k: k if "training" in k else f"{k}, drawn without a brain" for k in distances}
+        distances = _distances(build(node).pictures(drawn)[0], pooled[rows])
+        both = {k: k if "true" in k else f"{k}, drawn without a brain" for k in distances}
         found |= {both[k]: v for k, v in distances.items()}
         sheet = {"true": own, "from true codes": painted, "drawn without a brain": drawn}
         sheet = {name: some[:N_SHEET] for name, some in sheet.items()}
@@ -117,13 +118,13 @@ def _judged(asked, shown, most=None):
     return rows[: min(asked.judged, most or asked.judged)]
 
 
-def _distances(made, pooled, rows, shown, seed):
-    """FID and KID in the target's space, and those of as many training pictures."""
-    train = child_rng(seed, "reference").permutation(np.flatnonzero(~shown.held))[: len(rows)]
+def _distances(made, true):
+    """FID and KID in the target's space against the second half; of the made, and the true ones."""
+    half = len(true) // 2
     found = {}
-    for name, some in (("", made), (" of as many training pictures", pooled[train])):
-        found[f"FID in the target's space{name}"] = figures.frechet_distance(some, pooled[rows])
-        found[f"KID in the target's space{name}"] = figures.kernel_distance(some, pooled[rows])
+    for name, some in (("", made[:half]), (" of true pictures", true[:half])):
+        found[f"FID in the target's space{name}"] = figures.frechet_distance(some, true[half:])
+        found[f"KID in the target's space{name}"] = figures.kernel_distance(some, true[half:])
     return found
 
 

@@ -50,7 +50,7 @@ def test_generator_and_prior_of_the_shipped_target_with_cards_and_sheets(tmp_pat
     assert {"SSIM", "PixCorr", "FID in the target's space", "ms per picture"} <= set(figures)
     for part in ("generator", "prior"):
         card = (out / part / "README.md").read_text()
-        assert "FID in the target's space of as many training pictures" in card
+        assert "FID in the target's space of true pictures" in card
         assert Image.open(out / part / "contact_sheet.png").width > 300
     assert "done already" in done(*words)
     assert "other batch" in done(*words, "seed=0", *["batch=9"], code=2)
