@@ -107,9 +107,9 @@ def _write(folder, first, asked, shown, about, found, limits, sheet=None):
         lines += [
             "",
             "FID and KID are distances in the space of the target's pooled embedding, not those of",
-            "Inception: one half of the held-out pictures, painted, against the other half. They are",
-            "to be compared with the same of true pictures alone: FID grows as sets shrink. Painted",
-            "in 4 steps without guidance.",
+            "Inception: half of the held-out pictures, painted, against the other half. Compare",
+            "with the same of true pictures alone: FID grows as sets shrink. Painted in 4 steps,",
+            "without guidance.",
         ]
     if sheet:
         contact_sheet(sheet).save(folder / SHEET)
