@@ -1,8 +1,8 @@
 """A prior in few steps: tokens flow from the best Gaussian guess to those a picture could have.
 
-What a decoder said becomes a Gaussian belief about the tokens (`token_belief`). Flow matching [1]_
+What a decoder said becomes a Gaussian belief about tokens (`token_belief`). Flow matching [1]_
 usually starts at white noise, and many steps go into finding mean and covariance. Here it starts at
-a draw of the belief itself. With x_0 the true tokens, m the believed mean, e a draw of N(0, belief),
+a draw of the belief itself. With x_0 the true tokens, m the believed mean, e a draw of its spread,
 
     x_t = m + cos(angle) (x_0 - m) + sin(angle) e,    angle = t pi / 2,
     dx_t / d(angle) = cos(angle) e - sin(angle) (x_0 - m).
@@ -17,7 +17,7 @@ none included, so that this costs no second evaluation.
 References
 ----------
 .. [1] Lipman et al. (2023). Flow matching for generative modeling. ICLR.
-.. [2] Albergo, Vanden-Eijnden (2023). Building normalizing flows with stochastic interpolants. ICLR.
+.. [2] Albergo, Vanden-Eijnden (2023). Normalizing flows with stochastic interpolants. ICLR.
 """
 
 import math

@@ -68,8 +68,8 @@ class MeanPrior(nn.Module):
         """
         if n_sampling is not None or eta != 0:
             raise ValueError(
-                f"predict.sampling_steps is {n_sampling} and predict.eta {eta}, but a mean takes no "
-                "steps and no noise: predict.sampling_steps=null predict.eta=0"
+                f"predict.sampling_steps is {n_sampling} and predict.eta {eta}, but a mean takes "
+                "no steps and no noise: predict.sampling_steps=null predict.eta=0"
             )
         if belief is not None and len(belief) != len(seeds):
             raise ValueError(f"{len(belief)} beliefs, {len(seeds)} seeds: give one each")
