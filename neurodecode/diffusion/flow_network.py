@@ -1,7 +1,8 @@
 """The velocity of a flow of tokens: a transformer steered by time and belief.
 
 Blocks are those of diffusion transformers [1]_: attention and a perceptron, each scaled, shifted
-and gated by the condition, and silent at first (adaLN-zero). Queries and keys are normalised, which
+and gated by the condition (adaLN). What they leave is silent at first; the gates are open, since
+with both shut, nothing that is not linear would be found for hundreds of steps. Queries and keys are normalised, which
 keeps attention from saturating at high learning rates [2]_.
 
 References
@@ -100,9 +101,9 @@ class Block(nn.Module):
         """Transform x (n, n_tokens, width) under a condition (n, 1, width)."""
         modulation = self.modulate(condition).chunk(6, dim=-1)
         scale, shift, gate, scale_2, shift_2, gate_2 = modulation
-        x = x + gate * self._attend(_normal(x) * (1 + scale) + shift)
+        x = x + (1 + gate) * self._attend(_normal(x) * (1 + scale) + shift)
         hidden = self.dropout(F.silu(self.up(_normal(x) * (1 + scale_2) + shift_2)))
-        return x + gate_2 * self.down(hidden)
+        return x + (1 + gate_2) * self.down(hidden)
 
     def _attend(self, x: Tensor) -> Tensor:
         n, length, width = x.shape

@@ -55,8 +55,9 @@ class TokenBelief(nn.Module):
 
     def spread(self, variance: Tensor) -> Tensor:
         """Standard deviation of every token value under a belief, (n, n_tokens, dim)."""
-        known = (variance * self.basis.variance) @ self.basis.components.square().T
-        return (known + self.basis.rest).sqrt().unflatten(1, self.basis.shape)
+        more = variance * self.basis.variance - self.basis.rest  # than outside the components
+        total = self.basis.rest + more @ self.basis.components.square().T
+        return total.clamp(min=0).sqrt().unflatten(1, self.basis.shape)
 
     def draw(self, noise: Tensor, variance: Tensor) -> Tensor:
         """Deviations from the believed mean, out of standard normal `noise`.
@@ -109,7 +110,7 @@ class TokenBelief(nn.Module):
         return torch.stack([mean, torch.ones_like(mean)], dim=1) / (1 + precision)[:, None]
 
     def _read_array(self, tokens: np.ndarray) -> np.ndarray:
-        tokens = torch.as_tensor(np.asarray(tokens, np.float32), device=self.slope.device)
+        tokens = torch.as_tensor(np.asarray(tokens)).to(self.slope)
         return self.read(tokens).cpu().numpy()
 
     @property
