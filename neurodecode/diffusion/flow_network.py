@@ -2,8 +2,8 @@
 
 Blocks are those of diffusion transformers [1]_: attention and a perceptron, each scaled, shifted
 and gated by the condition (adaLN). What they leave is silent at first; the gates are open, since
-with both shut, nothing that is not linear would be found for hundreds of steps. Queries and keys are normalised, which
-keeps attention from saturating at high learning rates [2]_.
+with both shut nothing that is not linear would be found for hundreds of steps. Queries and keys are
+normalised, which keeps attention from saturating at high learning rates [2]_.
 
 References
 ----------
