@@ -239,8 +239,7 @@ def _predicted(inputs, subject, condition, tables, eyes):
     predicted = {"pooled": inputs.array("predict", f"{condition}/pooled.npy", subject)}
     if "captions.tsv" in inputs.files("predict", subject):
         said = inputs.table("predict", "captions.tsv", subject)
-        own = (said["condition"] == condition) & (said["rank"].astype(int) == 1)
-        predicted["captions"] = said["caption"][own].tolist()
+        predicted["captions"] = said["caption"][said["condition"] == condition].tolist()
     if not inputs.has("reconstruct"):
         return predicted
     if f"{condition}/pictures.npy" not in inputs.files("reconstruct", subject):

@@ -152,7 +152,8 @@ def run(config, inputs, out):
         save(out, name, said[name])
     if "text.npy" in inputs.files("embed"):
         words = nearest_captions(config, inputs, rows["row_id"], said, out.log)
-        out.save_table("captions.tsv", words)
+        out.save_table("captions.tsv", words[words["rank"] == 1].drop(columns="rank"))
+        out.save_table("nearest_captions.tsv", words)
     out.save_table("rows.tsv", rows)
     keys = ("name", "kind", "brain", "about")
     out.save_json("conditions.json", [dict(zip(keys, c, strict=True)) for c in CONDITIONS])

@@ -564,13 +564,14 @@ def test_embeddings_are_put_into_the_words_of_training_captions(study, tmp_path,
     out, _ = run_predict(made, trained, tmp_path, artifact)
     said = pd.read_csv(out / "captions.tsv", sep="\t")
     assert set(said["condition"]) == {c for c, *_ in predict.CONDITIONS}
-    assert (said.groupby("condition").size() == 5 * N_TEST).all()
+    assert (said.groupby("condition").size() == N_TEST).all()
+    nearest = pd.read_csv(out / "nearest_captions.tsv", sep="\t")
+    assert (nearest.groupby(["condition", "row_id"]).size() == 5).all()
     bank = {f"a {n}" for n in names[:N_TRAIN]}
     assert set(said["caption"]) <= bank, "a test picture's own caption is not in the bank"
     pooled = np.load(folder / "pooled.npy")
     best = (pooled[N_TRAIN + N_VAL :] @ pooled[:N_TRAIN].T).argmax(axis=1)
-    first = (said["condition"] == "true_features") & (said["rank"] == 1)
-    true = said["caption"][first].tolist()
+    true = said["caption"][said["condition"] == "true_features"].tolist()
     assert true == [f"a {names[k]}" for k in best]
 
 
