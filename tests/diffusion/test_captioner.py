@@ -20,7 +20,7 @@ def save_processor(folder):
 
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), bos_token="[BOS]")
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     size = {"height": 16, "width": 16}
     BlipProcessor(BlipImageProcessor(size=size), tokenizer).save_pretrained(folder)
@@ -34,7 +34,7 @@ def make(kind, folder):
     torch.manual_seed(0)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     small |= {"intermediate_size": 16}
-    seen = small | {"image_size": 16, "patch_size": 8}
+    seen = small | {"image_size": 16, "patch_size": 8, "initializer_range": 0.02}
     words = {"vocab_size": len(WORDS), "max_position_embeddings": 64, "pad_token_id": 0}
     words |= {"bos_token_id": 5, "eos_token_id": 3}
     if kind == "git":
@@ -44,7 +44,8 @@ def make(kind, folder):
         model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=seen))
     with torch.no_grad():  # random weights of usual size see no difference between pictures
         for name, weight in model.named_parameters():
-            weight.mul_(15 if weight.ndim > 1 else 1)
+            sees = "vision" in name or "cross" in name or kind == "git"
+            weight.mul_((20 if sees else 3) if weight.ndim > 1 else 1)
     model.save_pretrained(folder)
     return folder
 
