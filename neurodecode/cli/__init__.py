@@ -25,6 +25,7 @@ from neurodecode.cli.compose import (
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
 from neurodecode.cli.shelf import add_export, add_store, add_verify
 from neurodecode.cli.status import status_parser
+from neurodecode.cli.zoo import add_zoo
 from neurodecode.core.stop import in_order
 
 __all__ = ["composed", "conf_folder", "main", "planned_jobs", "resolve_device", "run_composed"]
@@ -144,6 +145,7 @@ def _parser():
     _audit_parser(
         add("audit", "audit anybody's predictions: a table of ids and embeddings will do")
     )
+    add_zoo(add)
     add_verify(add)
     add_store(add)
     add_export(add)

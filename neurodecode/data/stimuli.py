@@ -221,6 +221,30 @@ def load_pictures(root, paths, size=None):
     return np.stack(loaded) if loaded else np.zeros((0, *(size or (0, 0)), 3), np.uint8)
 
 
+def square_picture(path, px):
+    """Load the square in the middle of a picture, scaled (bicubic, antialiased).
+
+    Returns
+    -------
+    picture : ndarray of uint8, shape (px, px, 3)
+
+    Raises
+    ------
+    ValueError
+        If the file is not a picture.
+    """
+    from PIL import Image
+
+    with _opened(path) as picture:
+        picture = _decoded(picture, path)
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
+    if side != px:
+        square = square.resize((px, px), Image.Resampling.BICUBIC)
+    return np.asarray(square, np.uint8)
+
+
 def picture_size(path):
     """Return (width, height) of a picture, from its header.
 

@@ -53,7 +53,7 @@ class LatentPrior(nn.Module):
         The code, see `token_code`.
     """
 
-    reads, comes_trained = "code", True
+    reads, comes_trained, descends = "code", True, False
 
     def __init__(
         self,

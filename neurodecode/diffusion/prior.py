@@ -53,7 +53,7 @@ class DiffusionPrior(nn.Module):
         drops the image tokens.
     """
 
-    reads, comes_trained = "tokens", False
+    reads, comes_trained, descends = "tokens", False, True
 
     def __init__(
         self,
@@ -149,6 +149,20 @@ class DiffusionPrior(nn.Module):
         signal = self.noise_scheduler.sqrt_alphas_cumprod[t][:, None, None]
         spread = self.noise_scheduler.sqrt_one_minus_alphas_cumprod[t][:, None, None]
         return signal * x_0 + spread * noise
+
+    @torch.no_grad()
+    def errors(self, brain: Tensor, truth: Tensor, generator: torch.Generator) -> dict[str, float]:
+        """Mean squared errors of x_0 at random steps, `with_brain` and `without_brain`."""
+        n = len(truth)
+        t = torch.randint(len(self.schedule.betas), (n,), generator=generator).to(truth.device)
+        noise = torch.randn(truth.shape, generator=generator, dtype=truth.dtype).to(truth.device)
+        x_t = self.add_noise(truth * self.scale, t, noise)
+        found = {}
+        for name, keep in (("with_brain", True), ("without_brain", False)):
+            kept = torch.full((n,), keep, device=truth.device)
+            predicted = self(x_t, t, brain, keep_brain=kept) / self.scale
+            found[name] = float((predicted - truth).square().mean())
+        return found
 
     @torch.no_grad()
     def sample(

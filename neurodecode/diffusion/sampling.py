@@ -37,14 +37,20 @@ def walk(
     x : Tensor, shape (n_seeds, *like.shape)
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def noise():  # drawn on the CPU: the same on every device
-        rows = [torch.randn(like.shape, generator=g, dtype=like.dtype) for g in generators]
-        return torch.stack(rows).to(like.device)
-
-    x = noise()
+    x = _noise(like, generators)
     for step in steps:
         x = step.x0_weight * predict(x, step.t) + step.xt_weight * x
         if step.noise_weight > 0:
-            x = x + step.noise_weight * noise()
+            x = x + step.noise_weight * _noise(like, generators)
     return x
+
+
+def noise_of(like: Tensor, seeds: list[int]) -> Tensor:
+    """Standard normal noise like one sample, a row a seed: (n_seeds, *like.shape)."""
+    return _noise(like, [torch.Generator().manual_seed(seed) for seed in seeds])
+
+
+def _noise(like, generators):
+    # drawn on the CPU: the same on every device
+    rows = [torch.randn(like.shape, generator=g, dtype=like.dtype) for g in generators]
+    return torch.stack(rows).to(like.device)

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.diffusion.linear import BrainSimulator
-from neurodecode.diffusion.prior import DiffusionPrior
 
 
 def prior_batches(n_stimuli: int, batch: int, n_batches: int, seed: int) -> Callable[[int], list]:
@@ -31,7 +30,7 @@ def prior_batches(n_stimuli: int, batch: int, n_batches: int, seed: int) -> Call
 def prior_loss(tokens: Tensor, simulate: BrainSimulator) -> Callable:
     """Return the cost of a batch, for the training loop; tokens is (n_stimuli, n_tokens, dim)."""
 
-    def loss(prior: DiffusionPrior, batch: tuple, epoch: int) -> dict[str, Tensor]:
+    def loss(prior: nn.Module, batch: tuple, epoch: int) -> dict[str, Tensor]:
         rows, seed = batch
         generator = torch.Generator().manual_seed(seed)
         true = tokens[torch.from_numpy(rows)]
@@ -40,28 +39,15 @@ def prior_loss(tokens: Tensor, simulate: BrainSimulator) -> Callable:
     return loss
 
 
-@torch.no_grad()
-def prior_scores(
-    prior: DiffusionPrior, brain: Tensor, truth: Tensor, seed: int
-) -> dict[str, float]:
-    """Denoising error on held-out trials, with the brain's tokens and without any.
+def prior_scores(prior: nn.Module, brain: Tensor, truth: Tensor, seed: int) -> dict[str, float]:
+    """Errors of a prior on held-out trials, with the brain's tokens and without any.
 
     Returns
     -------
     scores : dict of float
-        `with_brain`, `without_brain`: mean squared errors at random steps, the same in every call;
-        `score`: minus the first.
+        What the prior's `errors` returns, the same in every call; `score`: minus `with_brain`.
     """
-    n = len(truth)
-    generator = torch.Generator().manual_seed(seed)
-    t = torch.randint(len(prior.schedule.betas), (n,), generator=generator).to(truth.device)
-    noise = torch.randn(truth.shape, generator=generator, dtype=truth.dtype).to(truth.device)
-    x_t = prior.add_noise(truth * prior.scale, t, noise)
-    errors = {}
-    for name, keep in (("with_brain", True), ("without_brain", False)):
-        kept = torch.full((n,), keep, device=truth.device)
-        predicted = prior(x_t, t, brain, keep_brain=kept) / prior.scale
-        errors[name] = float((predicted - truth).square().mean())
+    errors = prior.errors(brain, truth, torch.Generator().manual_seed(seed))
     return {"score": -errors["with_brain"]} | errors
 
 

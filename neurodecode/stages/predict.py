@@ -15,6 +15,7 @@ from neurodecode.core.lazy import slices
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
+from neurodecode.stages.caption_bank import TRAIN, bank_files, nearest_captions
 from neurodecode.stages.controls import (
     Told,
     categories_of,
@@ -78,6 +79,10 @@ class PredictConfig:
     eta: NotNegative = 1.0
     guidance: NotNegative = 3.0
     batch: Count = 64
+    caption_bank: str = TRAIN
+    n_captions: Count = 5
+    caption_template: str = "{}"
+    target: dict | None = None
     seed: Seed = 0
     device: str = "cpu"
 
@@ -92,6 +97,7 @@ class PredictConfig:
     inputs=("index:stimuli.tsv", "embed", "split", "preprocess", "align", "train"),
     each="subject",
     opens_test=True,
+    external=bank_files,
 )
 def run(config, inputs, out):
     """Ask decoders and controls about the test rows of one subject, and draw tokens."""
@@ -145,7 +151,9 @@ def run(config, inputs, out):
     for name, *_ in CONDITIONS:
         save(out, name, said[name])
     if "text.npy" in inputs.files("embed"):
-        out.save_table("captions.tsv", captions(inputs, rows["row_id"], said))
+        words = nearest_captions(config, inputs, rows["row_id"], said, out.log)
+        out.save_table("captions.tsv", words[words["rank"] == 1].drop(columns="rank"))
+        out.save_table("nearest_captions.tsv", words)
     out.save_table("rows.tsv", rows)
     keys = ("name", "kind", "brain", "about")
     out.save_json("conditions.json", [dict(zip(keys, c, strict=True)) for c in CONDITIONS])
@@ -322,29 +330,6 @@ def first_samples_of(said, other, row_id):
     if "tokens" in said:
         moved["tokens"] = said["tokens"][first[other]]
     return moved | {"samples": sample_table(row_id, 1)}
-
-
-def captions(inputs, row_id, said):
-    """Say each condition's embedding in words: the caption of the training stimulus nearest to it.
-
-    The bank is of training stimuli alone; a picture's own caption is not in it.
-    """
-    import pandas as pd
-
-    split = inputs.table("split", "split.tsv")
-    trained_on = set(split["stimulus_id"][split["split"] == "train"])
-    stimuli = inputs.table("index", "stimuli.tsv")
-    bank = np.flatnonzero(stimuli["stimulus_id"].isin(trained_on))
-    text = np.asarray(inputs.array("embed", "text.npy"))[bank]
-    nearest = {name: bank[(of["pooled"] @ text.T).argmax(axis=1)] for name, of in said.items()}
-    told = lambda name, rows: pd.DataFrame(
-        {
-            "condition": name,
-            "row_id": row_id.to_numpy(),
-            "caption": stimuli["caption"].to_numpy()[rows],
-        }
-    )
-    return pd.concat([told(*one) for one in nearest.items()], ignore_index=True)
 
 
 def save(out, name, said):

@@ -15,6 +15,7 @@ from neurodecode.core.growing import Growing
 from neurodecode.core.ranges import Count, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
+from neurodecode.stages.captioning import caption_pictures
 from neurodecode.weights import named_folders
 
 POLICY = "cosine of the picture's own embedding to the one decoded from the brain"
@@ -32,6 +33,7 @@ class ReconstructConfig:
     conditions: tuple[str, ...] | None = None
     start_from: tuple[str, ...] = STARTS
     batch: Count = 64
+    captioner: dict | None = None
     seed: Seed = 0
 
 
@@ -40,7 +42,11 @@ class ReconstructConfig:
     config=ReconstructConfig,
     inputs=("predict",),
     each="subject",
-    external=lambda config: [*named_folders(config.generator), *named_folders(config.target)],
+    external=lambda config: [
+        place
+        for node in (config.generator, config.target, config.captioner)
+        for place in named_folders(node)
+    ],
 )
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
@@ -56,6 +62,7 @@ def run(config, inputs, out):
         table = chosen(samples, np.array(made.array("evidence")))
         out.save_table(f"{condition}/samples.tsv", table)
     out.save_json("selection.json", {"policy": POLICY, "uses_true_picture": False})
+    caption_pictures(config.captioner, out)
 
 
 def said_of(inputs, condition, part):

@@ -123,7 +123,7 @@ def run(config, inputs, out):
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
-    if prior is not None and config.prior_training is not None:
+    if prior is not None and not prior.comes_trained:
         prior, more = train_prior(config, prior, decoder, targets, seen, val_rows, out)
         history = history + more
     if prior is not None:
@@ -176,9 +176,10 @@ def untrained_prior(config, tables):
         return None
     sizes = dict(zip(("n_tokens", "dim"), tables["tokens"].shape[1:], strict=True))
     prior = initialised(config.prior, child_seed(config.seed, "prior weights"), **sizes)
-    if prior.comes_trained and config.prior_training is not None:
-        raise ValueError("this prior comes trained and is not trained again: prior_training=null")
-    if not prior.comes_trained and config.prior_training is None:
+    if config.prior_training is not None and not prior.descends:
+        how = "comes trained and is not trained again" if prior.comes_trained else "is no network"
+        raise ValueError(f"this prior {how}: prior_training=null")
+    if config.prior_training is None and prior.descends:
         raise ValueError(
             "this prior is trained in the run, but prior_training is null: say how to train it, or "
             "do without one (train.prior=null)"
@@ -342,17 +343,37 @@ def train_prior(config, prior, decoder, targets, seen, val_rows, out):
     """Train the prior towards what the decoder says of new trials; return it and its history."""
     import torch
 
-    from neurodecode.contrastive.loop import fit
-    from neurodecode.diffusion.linear import BrainSimulator
-    from neurodecode.diffusion.training import prior_batches, prior_loss, prior_scores
-
-    plan = build(config.prior_training, seed=child_seed(config.seed, "prior"))
     tokens = targets.take("tokens", seen)
     with torch.no_grad():
         blocks = ((s, r.read(block)) for s, r in val_rows.items() for block in r.blocks())
         said = torch.cat([decoder(responses, subject).tokens for subject, responses in blocks])
     truth = torch.cat([targets.take("tokens", r.stimulus) for r in val_rows.values()])
     prior.prepare(tokens, said, truth)
+    return descend(config, prior, tokens, said, truth, out) if prior.descends else (prior, [])
+
+
+def descend(config, prior, tokens, said, truth, out):
+    """Train a prepared prior by descent, on training tokens and simulated brains.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    prior : nn.Module
+    tokens : Tensor, shape (n_training_stimuli, n_tokens, dim)
+    said, truth : Tensor, shape (n_held_out_trials, n_tokens, dim)
+    out : Folder
+
+    Returns
+    -------
+    prior : nn.Module
+        Of averaged weights.
+    history : list of dict
+    """
+    from neurodecode.contrastive.loop import fit
+    from neurodecode.diffusion.linear import BrainSimulator
+    from neurodecode.diffusion.training import prior_batches, prior_loss, prior_scores
+
+    plan = build(config.prior_training, seed=child_seed(config.seed, "prior"))
     simulate = BrainSimulator(tokens, said, truth, config.simulator_components, config.least_noise)
     prior, history = fit(
         prior,

@@ -149,7 +149,8 @@ class Trainer:
         return max(self.step / self.effort.steps, by_time)
 
     def _schedule(self, done):
-        warm = min(1.0, (self.step + 1) / max(1, min(500, self.effort.steps // 10)))
+        by_step = (self.step + 1) / max(1, min(500, self.effort.steps // 10))
+        warm = min(1.0, max(by_step, done / 0.05))  # few steps in a short time warm up sooner
         return warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
     def _mean(self, averaged, current, n_averaged):

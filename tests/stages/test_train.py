@@ -200,13 +200,25 @@ def test_predict_keeps_its_contract(study, trained, tmp_path, artifact):
     assert view.openings == [{"stage": "predict", "subject": "sub-01"}]
 
 
-@pytest.mark.parametrize("prior", ["trained in the run", "comes trained"])
+FLOW = {
+    "_target_": "neurodecode.diffusion.flow_prior.FlowPrior",
+    "width": 16,
+    "depth": 1,
+    "heads": 2,
+    "linear_components": 6,
+}
+MEAN = {"_target_": "neurodecode.diffusion.mean_prior.MeanPrior", "linear_components": 6}
+KINDS = {"dalle2": {}, "flow": {"prior": FLOW}, "mean": {"prior": MEAN, "prior_training": None}}
+
+
+@pytest.mark.parametrize("prior", [*KINDS, "comes trained"])
 def test_tokens_of_the_model_are_closer_to_the_truth_than_without_a_brain(
     study, with_code, tmp_path, artifact, prior
 ):
-    settings = config() if prior == "trained in the run" else config(**with_code)
-    trained = run_train(study, tmp_path, artifact, settings)
-    folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=1, guidance=1.0)
+    trained = run_train(study, tmp_path, artifact, config(**KINDS.get(prior, with_code)))
+    steps = {"eta": 0.0, "sampling_steps": None} if prior in ("flow", "mean") else {}
+    how = {"n_samples": 1, "guidance": 1.0} | steps
+    folder, _ = run_predict(study, trained, tmp_path, artifact, **how)
     truth = np.load(folder / "true_features" / "tokens.npy")
     error = {
         c: np.square(np.load(folder / c / "tokens.npy") - truth).mean()
@@ -316,14 +328,46 @@ def test_the_code_of_the_networks_counts_for_whoever_runs_them(trained, monkeypa
     assert fingerprint.code_digest(made["model"]) != made["code"]["model"]
 
 
-@pytest.mark.parametrize("prior, training", [("dalle2", None), ("shipped", PLAN)])
+@pytest.mark.parametrize(
+    "prior, training", [("dalle2", None), ("shipped", PLAN), ("flow", None), ("mean", PLAN)]
+)
 def test_a_prior_is_trained_exactly_once(
     study, with_code, tmp_path, artifact, monkeypatch, prior, training
 ):
     monkeypatch.setattr(train, "baselines", lambda *a: pytest.fail("ridge was fitted"))
-    node = PRIOR if prior == "dalle2" else with_code["prior"]
+    nodes = {"dalle2": PRIOR, "shipped": with_code["prior"], "flow": FLOW, "mean": MEAN}
+    node = nodes[prior]
     with pytest.raises(ValueError, match="prior_training"):
         run_train(study, tmp_path, artifact, config(prior=node, prior_training=training))
+
+
+def test_a_killed_training_of_a_flow_continues_to_the_same_bytes(
+    study, tmp_path, artifact, monkeypatch
+):
+    from neurodecode.diffusion.flow_prior import FlowPrior
+
+    settings = config(prior=FLOW)
+    whole, loss, steps = run_train(study, tmp_path, artifact, settings), FlowPrior.loss, []
+
+    def dies(self, *inputs):
+        steps.append(1)
+        if len(steps) == 8:  # in the middle of an epoch of the prior
+            raise KeyboardInterrupt
+        return loss(self, *inputs)
+
+    monkeypatch.setattr(FlowPrior, "loss", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(study, tmp_path, artifact, settings, "again")
+    monkeypatch.setattr(FlowPrior, "loss", loss)
+    assert run_train(study, tmp_path, artifact, settings, "again").files == whole.files
+
+
+def test_a_flow_is_told_how_far_to_believe_each_decoder(study, tmp_path, artifact):
+    trained = run_train(study, tmp_path, artifact, config(prior=FLOW))
+    weights = load_file(trained.folder / "weights.safetensors")
+    slopes = {k for k in weights if k.endswith("/slope") and k.startswith("calibration/")}
+    decoders = ("model", "ridge", "category_oracle", "nuisance_only")
+    assert slopes == {f"calibration/{d}/{s}/slope" for d in decoders for s in SUBJECTS}
 
 
 def test_a_study_without_validation_rows_is_refused(study, tmp_path, artifact):
@@ -521,6 +565,8 @@ def test_embeddings_are_put_into_the_words_of_training_captions(study, tmp_path,
     said = pd.read_csv(out / "captions.tsv", sep="\t")
     assert set(said["condition"]) == {c for c, *_ in predict.CONDITIONS}
     assert (said.groupby("condition").size() == N_TEST).all()
+    nearest = pd.read_csv(out / "nearest_captions.tsv", sep="\t")
+    assert (nearest.groupby(["condition", "row_id"]).size() == 5).all()
     bank = {f"a {n}" for n in names[:N_TRAIN]}
     assert set(said["caption"]) <= bank, "a test picture's own caption is not in the bank"
     pooled = np.load(folder / "pooled.npy")
