@@ -14,15 +14,15 @@ class Generator(Protocol):
 
     Attributes
     ----------
-    token_shape : tuple of (int or None, int)
-        How many tokens (None: any number) of how many numbers.
+    token_shape : tuple of (int or None, int or None)
+        How many tokens of how many numbers; None: any.
     picture_px : int
         Height and width of what it paints.
     reads : tuple of str
         ``("tokens",)``, or ``("tokens", "captions")`` where it wants decoded sentences too.
     """
 
-    token_shape: tuple[int | None, int]
+    token_shape: tuple[int | None, int | None]
     picture_px: int
     reads: tuple[str, ...]
 

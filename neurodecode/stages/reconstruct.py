@@ -81,13 +81,13 @@ def said_of(inputs, condition, part):
 def check_tokens(generator, tokens):
     """Refuse tokens that the generator was not made for, before anything is painted."""
     n_tokens, dim = generator.token_shape
-    if tokens.shape[2] != dim or n_tokens not in (None, tokens.shape[1]):
-        made_for = f"{n_tokens or 'any number of'} tokens of {dim} numbers"
-        raise UserError(
-            f"the decoded tokens are {tokens.shape[1]} of {tokens.shape[2]} numbers, and the "
-            f"generator {type(generator).__name__} was made for {made_for}: choose the embedding "
-            "(embed=…) that it belongs to"
-        )
+    if n_tokens in (None, tokens.shape[1]) and dim in (None, tokens.shape[2]):
+        return
+    raise UserError(
+        f"the decoded tokens are {tokens.shape[1]} of {tokens.shape[2]} numbers, and the "
+        f"generator {type(generator).__name__} was made for {n_tokens or 'any number of'} tokens "
+        f"of {dim or 'any'} numbers: choose the embedding (embed=…) that it belongs to"
+    )
 
 
 def painted(config, conditions):
