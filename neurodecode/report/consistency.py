@@ -1,4 +1,4 @@
-"""How sure a decoder is, and how stable: samples, split halves, and what its uncertainty is worth."""
+"""How sure a decoder is, and how stable: samples, split halves, and what uncertainty is worth."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from neurodecode.report.words import interval, metric_label, number, p_value, si
 WIDEST = 0.25  # standard deviation, in grey levels from 0 to 1, at the bright end of the scale
 N_SHOWN = 10  # rows of each subject whose uncertainty is drawn
 OVER = {
-    "samples": "samples of one brain answer, different noise",
-    "halves": "odd and even repeats, decoded apart, the same noise for all",
+    "samples": "noise (samples)",
+    "halves": "trials (split halves)",
 }
 SEEN = {"decoded": "decoded embedding", "embedding": "embedding of the picture", "pixels": "pixels"}
 HEADS = [
@@ -127,7 +127,7 @@ def _gained_rows(mine):
 
 
 def _drawn(study):
-    """Tabs of uncertainty pictures: original, chosen, mean and spread, of the gallery's first rows."""
+    """Tabs of uncertainty pictures, of the gallery's first rows."""
     if not study.inputs.has("reconstruct"):
         return []
     originals = gallery.Originals(table(study.inputs, "index", "stimuli.tsv"), study.read_picture)
