@@ -25,10 +25,11 @@ def key():
 
 @pytest.fixture(scope="module")
 def folder(key, tmp_path_factory):
-    shade = lambda name: np.random.default_rng(len(name) + int(name[-1])).integers(
-        0, 256, (32, 32, 3)
-    )
-    picture = lambda name: shade(name).astype(np.uint8)
+
+    def picture(name):
+        rng = np.random.default_rng(len(name) + int(name[-1]))
+        return rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
+
     place = tmp_path_factory.mktemp("rating")
     html = rating_page(study_id(key), key, picture, np.random.default_rng(0))
     (place / "report.html").write_text(html)  # the name that `Visit` opens
