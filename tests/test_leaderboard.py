@@ -158,6 +158,22 @@ def test_pictures_made_by_another_choice_of_samples_matter_for_pictures_only(mad
         leaderboard(folders, "pixcorr")
 
 
+def by_oracle(card):
+    chosen = {"selection": "oracle_compat", "uses_true_picture": True}
+    card["selection"] = chosen
+    card["protocol"]["picture"]["sample"] = chosen
+
+
+def test_pictures_chosen_with_the_true_picture_are_marked_and_never_mixed(made):
+    folders = [made("a", 0.5), made("b", 0.6, by_oracle)]
+    with pytest.raises(UserError, match="sample"):
+        leaderboard(folders, "pixcorr")
+    alone = leaderboard(folders[1:], "pixcorr")
+    assert alone.lines[0]["condition"] == "model (ORACLE)"
+    assert "not a decoding result" in table_text(alone)
+    assert "ORACLE" not in table_text(leaderboard(folders, METRIC)), "embeddings were not chosen"
+
+
 def test_by_protocol_there_is_a_table_for_each(made, capsys, tmp_path):
     folders = [made("a", 0.7), made("b", 0.4, single_trials), made("c", 0.8)]
     file = tmp_path / "out" / "board.csv"

@@ -23,6 +23,7 @@ from neurodecode.cli.compose import (
     run_composed,
 )
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
+from neurodecode.cli.rating import add_rate
 from neurodecode.cli.shelf import add_export, add_store, add_verify
 from neurodecode.cli.status import status_parser
 from neurodecode.cli.zoo import add_zoo
@@ -146,6 +147,7 @@ def _parser():
         add("audit", "audit anybody's predictions: a table of ids and embeddings will do")
     )
     add_zoo(add)
+    add_rate(add)
     add_verify(add)
     add_store(add)
     add_export(add)

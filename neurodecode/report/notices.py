@@ -1,7 +1,7 @@
 """What a reader is told before any number: leaks let pass, openings, what is left out."""
 
 from neurodecode.report.artifacts import document, permuted
-from neurodecode.report.score_card import openings, provenance
+from neurodecode.report.score_card import openings, provenance, selection
 
 
 def notices(study):
@@ -12,7 +12,12 @@ def notices(study):
     notices : list of dict
         ``kind`` (null | leak | found | share), ``title`` and ``lines``.
     """
-    return [*_null(study.inputs), *_leaks(study.inputs), *_share(study)]
+    return [
+        *_null(study.inputs),
+        *oracle(study.inputs),
+        *_leaks(study.inputs),
+        *_share(study),
+    ]
 
 
 def opened(inputs):
@@ -32,6 +37,16 @@ def _null(inputs):
     title = "Labels permuted: this run is a draw of the null, no decoder."
     lines = ["Training labels were dealt at random (train.permutation); test labels are their own."]
     return [{"kind": "null", "title": title, "lines": lines}]
+
+
+def oracle(inputs):
+    """Samples chosen by the true picture mark the page: such pictures were not decoded."""
+    found = selection(inputs) or {}
+    if not found.get("uses_true_picture"):
+        return []
+    title = "Pictures were selected with the true picture: not a decoding result."
+    lines = [f"Of several samples the one shown and scored was chosen by: {found['policy']}."]
+    return [{"kind": "leak", "title": title, "lines": lines}]
 
 
 def _leaks(inputs):

@@ -42,6 +42,8 @@ class Study:
         The standard space of the volumes, such as MNI152NLin2009cAsym; "" if it is none.
     retrieved : callable (subject) -> dict or None
         Row id -> rank, of and nearest of its own picture in retrieval.
+    spread : callable (pictures) -> ndarray
+        The standard deviation of each pixel over some samples, grey levels from 0 to 1.
     whom : callable (n_subjects) -> str
         Of whom the numbers speak, as part of a sentence; "" where nothing is known.
     shared : bool
@@ -65,6 +67,7 @@ class Study:
     n_gallery: int = 20
     seed: int = 0
     retrieved: Callable = lambda subject: None
+    spread: Callable = lambda pictures: None
     whom: Callable = lambda n_subjects: ""
     space: str = ""
     shared: bool = False

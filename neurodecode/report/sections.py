@@ -281,6 +281,7 @@ def sections():
     """Every section there can be, in reader's order."""
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
+    from neurodecode.report.consistency import how_sure
     from neurodecode.report.limits import brain_share, ceilings, recovery, sets
     from neurodecode.report.methods import glossary, methods, reader
     from neurodecode.report.paragraph import citation
@@ -296,6 +297,7 @@ def sections():
         Section("Confusions", "Confusions", confusions),
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
+        Section("Stability", "How sure, how stable", how_sure),
         Section("Brain share", "What of the score is owed to the brain", brain_share),
         Section("Recovery", "Which dimensions are recovered", recovery),
         Section("Sets", "Candidate sets, and when to abstain", sets),

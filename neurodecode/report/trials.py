@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from neurodecode.report import gallery
 from neurodecode.report.artifacts import scored, subjects, table
+from neurodecode.report.consistency import uncertainty
 from neurodecode.report.page import render
 from neurodecode.report.pictures import as_uint8, fitting, reduced, webp
 from neurodecode.report.words import condition_label, metric_label, metric_words, number
@@ -151,12 +152,21 @@ class _Trials:
                    for i in made.places("model", row_id)]  # fmt: skip
         if len(samples) > 1:
             lines.append(["all samples", samples])
+            lines += self._uncertainty(made, subject, row_id)
         others = [c for c in made.conditions if c != "model"]
         for name in others:
             picture = self._chosen(made, subject, name, row_id)
             if picture >= 0:
                 lines.append([condition_label(name), [picture]])
         return lines
+
+    def _uncertainty(self, made, subject, row_id):
+        """The mean of the samples, and how far they are apart."""
+        found = uncertainty(made, row_id, self._study.spread)
+        return [
+            [word, [self.pictures.add((subject, word, row_id), lambda p=p: p)]]
+            for word, p in found.items()
+        ]
 
     def _chosen(self, made, subject, name, row_id):
         places = made.places(name, row_id, chosen=True)

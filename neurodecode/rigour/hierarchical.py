@@ -122,7 +122,7 @@ def population_interval(values, subjects, stimuli, population, rng, n_draws=1000
         return mean, *map(float, percentile_interval(found, level))
     if subject.max() < 1:
         return mean, np.nan, np.nan
-    variance, freedom = _crossed_variance(share * (values - mean), subject, stimulus, population)
+    variance, freedom = crossed_variance(share * (values - mean), subject, stimulus, population)
     half = t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
     return mean, float(mean - half), float(mean + half)
 
@@ -157,7 +157,7 @@ def _numbers(labels):
     return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1)
 
 
-def _crossed_variance(influence, subject, stimulus, population):
+def crossed_variance(influence, subject, stimulus, population):
     """Variance of a sum of row influences, and its degrees of freedom."""
     by_subject, n_subjects = _cluster_variance(influence, subject)
     if population == "subjects":

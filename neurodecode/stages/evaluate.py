@@ -26,6 +26,7 @@ from neurodecode.rigour.results import (
     metric_lines,
     pool_subjects,
 )
+from neurodecode.stages.consistency import consistency_tables, first_samples, has_choice
 from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import HANDLE, check_digests
 from neurodecode.stages.encoding import brain_of
@@ -79,7 +80,7 @@ def run(config, inputs, out):
     draws = Draws.make(n_units, config.n_bootstrap, config.n_permutations, rng)
     panels = {subject: Panel.of(rows[subject], draws) for subject in subjects}
 
-    verdicts, whole = {}, {}
+    verdicts, whole, firsts = {}, {}, {}
     for subject in out.progress(subjects, label="subjects scored"):
         truth, own_eyes = _truth(config, inputs, truths[subject], eyes, subject), eyes
         if "pictures" in truth and any(m.needs == "brain" for m in metrics):
@@ -92,6 +93,8 @@ def run(config, inputs, out):
             verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
             whole |= {k: k[2] in (None, len(truth["pooled"])) for k in scores}
         _say_what_is_left_out(out, metrics, truth, subject)
+        scores = _first_samples(inputs, subject, tables, own_eyes, metrics, truth, panels[subject])
+        firsts[subject] = {k: judge(s, panels[subject]) for k, s in scores.items()}
 
     how = {"interval": config.interval, "level": config.level, "seed": config.seed}
     scored = metric_lines(pool_subjects(verdicts, n_units), kinds, **how)
@@ -106,6 +109,10 @@ def run(config, inputs, out):
         "responses": {s: inputs.json("preprocess", "qc.json", s) for s in subjects},
         "split": inputs.json("split", "split.json")["hash"],
     }
+    stable = consistency_tables(inputs, tables, rows, draws, verdicts, firsts, how)
+    for name, table in stable.items():
+        out.save_table(name, table)
+        figures[name.removesuffix(".tsv")] = table.to_dict("records")
     out.save_table("metrics.tsv", pd.DataFrame(scored).astype({"set_size": "Int64"}))
     out.save_table("comparisons.tsv", pd.DataFrame(compared, columns=COMPARED))
     out.save_table("per_trial.parquet", _per_trial(tables, verdicts, whole))
@@ -234,7 +241,18 @@ def _true_pictures(config, inputs, stimuli, subject):
     return load_pictures(root, stimuli["path"], (height, width))
 
 
-def _predicted(inputs, subject, condition, tables, eyes):
+def _first_samples(inputs, subject, tables, eyes, metrics, truth, panel):
+    """Score the first sample of each row instead of the chosen one, where there are several."""
+    if not has_choice(inputs, subject):
+        return {}
+    found = _predicted(inputs, subject, "model", tables, eyes, first_samples)
+    shown = {
+        need: material for need, material in found.items() if need not in ("pooled", "captions")
+    }
+    return score_all(metrics, truth, shown, panel.rows.own)
+
+
+def _predicted(inputs, subject, condition, tables, eyes, pick=chosen_samples):
     """Everything that a condition predicts for a subject's rows: ``{need: material}``."""
     predicted = {"pooled": inputs.array("predict", f"{condition}/pooled.npy", subject)}
     if "captions.tsv" in inputs.files("predict", subject):
@@ -245,7 +263,7 @@ def _predicted(inputs, subject, condition, tables, eyes):
     if f"{condition}/pictures.npy" not in inputs.files("reconstruct", subject):
         return predicted
     samples = inputs.table("reconstruct", f"{condition}/samples.tsv", subject)
-    chosen = chosen_samples(samples, tables[subject]["row_id"].tolist())
+    chosen = pick(samples, tables[subject]["row_id"].tolist())
     pictures = inputs.array("reconstruct", f"{condition}/pictures.npy", subject)[chosen]
     return predicted | {"pictures": pictures} | {need: eye(pictures) for need, eye in eyes.items()}
 

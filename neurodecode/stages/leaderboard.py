@@ -13,6 +13,7 @@ from neurodecode.core.store import read_artifact
 from neurodecode.rigour.alike import grouped, ranks, unlike
 
 CARD = "score_card.json"
+NOT_DECODED = "selected with the true picture: not a decoding result"
 ALL = "all"
 COLUMNS = (
     "table rank run condition subject metric set_size value lo hi n chance ceiling p better "
@@ -104,7 +105,13 @@ def leaderboard(
     notes += (
         [SEEDS] if len({json.dumps(e.card["seeds"], sort_keys=True) for e in entries}) > 1 else []
     )
+    notes += [f"{e.name}: pictures were {NOT_DECODED}" for e in entries if _by_oracle(e.card)]
     return Board(lines, _titles(groups, protocols, allow), notes)
+
+
+def _by_oracle(card):
+    """Whether the pictures of a run were chosen with the true picture at hand."""
+    return bool((card.get("selection") or {}).get("uses_true_picture"))
 
 
 def read_entries(paths):
@@ -286,6 +293,7 @@ def _ranked(number, entries, found):
             "run": entry.name,
             **{k: line.get(k) for k in COLUMNS if k in line},
             **_behind(best, (entry, line)),
+            "condition": line["condition"] + (" (ORACLE)" if _marked(entry, line) else ""),
             "set_size": _whole(line.get("set_size")),
             "verdict": _level(entry.card, line["subject"]),
             "test_openings": sum(entry.card["test_openings"].values()),
@@ -294,6 +302,11 @@ def _ranked(number, entries, found):
         for rank, (entry, line) in zip(places, pairs, strict=True)
     ]
     return sorted(lines, key=lambda line: line["rank"])
+
+
+def _marked(entry, line):
+    """Scores of embeddings know of no selection; all others do."""
+    return _by_oracle(entry.card) and line.get("space") != "embedding"
 
 
 def _whole(size):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.core.lazy import slices
+from neurodecode.core.lazy import slices, taken
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
@@ -23,6 +23,15 @@ from neurodecode.stages.controls import (
     matched_noise,
     other_of_category,
     other_stimulus,
+)
+from neurodecode.stages.halves import (
+    HALVES,
+    NOISE,
+    ROWS,
+    both_rows,
+    captions_of,
+    noise_names,
+    which_half,
 )
 from neurodecode.stages.reading import (
     aligned_rows,
@@ -73,6 +82,7 @@ class PredictConfig:
     """How test trials are read and the prior is sampled; conf/stage/predict.yaml explains each."""
 
     averaging: str = "repeats"
+    halves: bool = True
     n_gallery: CountOrNone = 100
     n_samples: Count = 4
     sampling_steps: Count | None = 12
@@ -148,6 +158,17 @@ def run(config, inputs, out):
     truth = {name: t[stimuli.get_indexer(rows["stimulus_id"])] for name, t in tables.items()}
     said["true_features"] = truth | {"samples": sample_table(rows["row_id"], 1)}
 
+    half = which_half(trials) if config.halves else np.full(len(trials), -1)
+    if (half == 1).any():
+        parts = half_rows(measured, trials, half)
+        answers = lambda responses: network(responses, subject)
+        of_halves = said_of_halves(config, answers, prior, trained, parts, subject)
+        out.save_table(ROWS, both_rows([part_rows for _, part_rows in parts]))
+        for name in HALVES:
+            save(out, name, of_halves[name])
+        if "text.npy" in inputs.files("embed"):
+            told = captions(inputs, parts[0][1]["row_id"], of_halves)
+            out.save_table(captions_of(HALVES[0]), told)
     for name, *_ in CONDITIONS:
         save(out, name, said[name])
     if "text.npy" in inputs.files("embed"):
@@ -205,6 +226,27 @@ def averaged(responses, trials, by, keep=()):
     rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
     rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
     return means.astype(np.float32), pd.DataFrame(rows)
+
+
+def half_rows(measured, trials, half):
+    """Average each half's trials, stimulus by stimulus: ``[(responses, rows), …]``, see `averaged`.
+
+    Stimuli that were seen once are left out.
+    """
+    mine = [np.flatnonzero(half == k) for k in range(len(HALVES))]
+    of = lambda which: (taken(measured, which), trials.iloc[which].reset_index(drop=True))
+    return [averaged(*of(which), "stimulus_id", ["stimulus_id"]) for which in mine]
+
+
+def said_of_halves(config, answers, prior, trained, parts, subject):
+    """What the network says of each half, one sample a row, with the same noise for all rows."""
+    said = {}
+    for name, (responses, rows) in zip(HALVES, parts, strict=True):
+        output = tidy(answers(responses))
+        samples = sample_table(rows["row_id"], 1).assign(noise=NOISE)
+        known = belief(prior, trained, "model", subject, output, rows["n_repeats"].to_numpy())
+        said[name] = with_tokens(config, prior, trained, known, output, samples)
+    return said
 
 
 def networks(made, trained, device):
@@ -307,7 +349,7 @@ def draw(config, prior, known, samples):
     import torch
 
     line = line_of(samples)
-    pairs = zip(samples["row_id"], samples["sample"], strict=True)
+    pairs = zip(noise_names(samples), samples["sample"], strict=True)
     seeds = [child_seed(config.seed, "prior", row, number) for row, number in pairs]
     drawn = []
     for first in range(0, len(seeds), config.batch):

@@ -1,10 +1,12 @@
 """Reconstruct: from predicted image tokens to pictures, every sample kept.
 
 Where a row has several samples, one is chosen by the brain alone: the picture whose own embedding
-is nearest to the embedding decoded from the brain. The true picture has no part in it.
+is nearest to the embedding decoded from the brain. The true picture has no part in it, unless
+`selection` is ``oracle_compat``, as in one published pipeline; all that follows then says so.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,9 +18,15 @@ from neurodecode.core.ranges import Count, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
 from neurodecode.stages.captioning import caption_pictures
+from neurodecode.stages import halves
 from neurodecode.weights import named_folders
 
-POLICY = "cosine of the picture's own embedding to the one decoded from the brain"
+POLICIES = {
+    "brain": "cosine of the picture's own embedding to the one decoded from the brain",
+    "first": "the first sample of each row, whatever it shows",
+    "oracle_compat": "cosine of the picture's own embedding to that of the true picture",
+}
+NOT_DECODED = "selected with the true picture: not a decoding result"
 STARTS = ("model", "ridge", "shuffled", "shuffled_within", "mean_brain", "matched_noise")
 STARTS += ("nuisance_only", "category_oracle")
 
@@ -34,6 +42,7 @@ class ReconstructConfig:
     start_from: tuple[str, ...] = STARTS
     batch: Count = 64
     captioner: dict | None = None
+    selection: Literal["brain", "first", "oracle_compat"] = "brain"
     seed: Seed = 0
 
 
@@ -51,7 +60,8 @@ class ReconstructConfig:
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
     generator, target = build(config.generator), build(config.target)
-    for condition in painted(config, inputs.json("predict", "conditions.json")):
+    conditions = painted(config, inputs.json("predict", "conditions.json"))
+    for condition in [*conditions, *halves.there(inputs)]:
         if f"{condition}/tokens.npy" not in inputs.files("predict"):
             continue
         samples = inputs.table("predict", f"{condition}/samples.tsv")
@@ -59,10 +69,33 @@ def run(config, inputs, out):
         check_tokens(generator, said("tokens"))
         made = stream(config, generator, target, condition, samples, said, out)
         made.give("pictures", out.path(f"{condition}/pictures.npy"))
-        table = chosen(samples, np.array(made.array("evidence")))
-        out.save_table(f"{condition}/samples.tsv", table)
-    out.save_json("selection.json", {"policy": POLICY, "uses_true_picture": False})
+        made.give("embedded", out.path(f"{condition}/embedded.npy"))
+        out.save_table(f"{condition}/samples.tsv", selected(config, samples, made, inputs))
+    out.save_json("selection.json", selection_of(config.selection))
     caption_pictures(config.captioner, out)
+
+
+def selection_of(rule):
+    """What selection.json says of a rule: `policy`, and whether the true picture had a part."""
+    oracle = rule == "oracle_compat"
+    about = {"selection": rule, "policy": POLICIES[rule], "uses_true_picture": oracle}
+    return about | ({"warning": NOT_DECODED} if oracle else {})
+
+
+def selected(config, samples, made, inputs):
+    """The table of samples with `evidence` of the brain, and one `chosen` a row as configured.
+
+    The oracle adds ``likeness``, to the true picture's embedding, and goes by it. Halves have one
+    sample a row: nothing is chosen.
+    """
+    table = samples.assign(evidence=np.array(made.array("evidence")))
+    by = {"brain": table["evidence"], "first": -samples["sample"]}.get(config.selection)
+    if by is None and "noise" not in samples:
+        true = inputs.array("predict", "true_features/pooled.npy")[line_of(samples)]
+        by = nearness(np.array(made.array("embedded")), true)
+        table = table.assign(likeness=by)
+    by = table["evidence"] if by is None else by
+    return table.assign(chosen=chosen(samples, by)["chosen"])
 
 
 def said_of(inputs, condition, part):
@@ -74,7 +107,7 @@ def said_of(inputs, condition, part):
             "this generator reads captions, and the study has none: choose one that reads tokens "
             "alone, or give the pictures captions"
         )
-    table = inputs.table("predict", "captions.tsv")
+    table = inputs.table("predict", halves.captions_of(condition))
     return table["caption"][table["condition"] == condition].to_numpy()
 
 
@@ -120,7 +153,8 @@ def stream(config, generator, target, condition, samples, said, out):
     Returns
     -------
     made : Growing
-        ``pictures``, uint8 (n_samples, h, w, 3), and their ``evidence``, see `evidence`.
+        ``pictures``, uint8 (n_samples, h, w, 3), what the target sees in them (``embedded``), and
+        their ``evidence``, see `evidence`.
     """
     made = Growing(out.work, condition, len(samples))
     firsts = range(made.done, len(samples), config.batch)
@@ -128,9 +162,9 @@ def stream(config, generator, target, condition, samples, said, out):
         for first in out.progress(firsts, label=f"{condition}: pictures, in batches"):
             some = slice(first, first + config.batch)
             pictures = generate(config, generator, condition, samples, said, some)
-            row = line_of(samples)[some]
-            found = evidence(pictures, said("pooled")[row], target)
-            made.put(pictures=pictures, evidence=found)
+            row, seen = line_of(samples)[some], target.pictures(pictures)[0]
+            found = nearness(seen, said("pooled")[row])
+            made.put(pictures=pictures, evidence=found, embedded=seen.astype(np.float32))
             if stop.asked():
                 stop.leave()
     return made
@@ -146,10 +180,10 @@ def generate(config, generator, condition, samples, said, some=slice(None)):
     pictures : ndarray of uint8, shape (n, h, w, 3)
     """
     row, wanted = line_of(samples)[some], samples.iloc[some]
-    pairs = zip(wanted["row_id"], wanted["sample"], strict=True)
+    pairs = zip(halves.noise_names(wanted), wanted["sample"], strict=True)
     seeds = [child_seed(config.seed, "picture", *pair) for pair in pairs]
     more = {}
-    if condition in config.start_from and config.strength < 1:
+    if halves.acts_as(condition) in config.start_from and config.strength < 1:
         more["start"] = said("blurry")[row]
     if "captions" in generator.reads:
         more["captions"] = said("captions")[row].tolist()
@@ -172,7 +206,12 @@ def evidence(pictures, decoded, target):
         Unit rows, decoded from the brain.
     target : neurodecode.contrastive.targets.Target
     """
-    return np.einsum("sd,sd->s", target.pictures(pictures)[0], decoded)
+    return nearness(target.pictures(pictures)[0], decoded)
+
+
+def nearness(seen, decoded):
+    """Row by row, the cosine of two sets of unit rows: (n,)."""
+    return np.einsum("sd,sd->s", seen, decoded)
 
 
 def chosen(samples, found):

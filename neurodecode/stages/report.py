@@ -55,6 +55,7 @@ def _pictures(folder):
 @stage("report", config=ReportConfig, inputs=READS, external=example_pictures)
 def run(config, inputs, out):
     """Draw report.html, its figures and tables, and score_card.json."""
+    from neurodecode.metrics.consistency import spread_map
     from neurodecode.report.headline import headline
     from neurodecode.report.page import Study, page
     from neurodecode.report.score_card import score_card
@@ -73,6 +74,7 @@ def run(config, inputs, out):
         read_picture=lambda path: None if hidden else _picture(config, whole, path),
         ridge_weights=lambda subject: _ridge_weights(inputs, subject),
         retrieved=lambda subject: _retrieved(inputs, subject),
+        spread=spread_map,
         whom=_whom,
         example=lambda category: None if hidden else _example(config, category, facts),
         space=str((_recipe(inputs).get("bold_entities") or {}).get("space", "")),

@@ -142,6 +142,62 @@ def test_the_choice_says_that_it_never_saw_the_true_picture(made):
     assert policy["uses_true_picture"] is False
 
 
+def test_the_first_sample_may_be_taken_instead(made):
+    table = read_table(made(selection="first").path("model/samples.tsv"))
+    assert table["chosen"].tolist() == (table["sample"] == 0).tolist()
+    assert np.allclose(table["evidence"], read_table(made().path("model/samples.tsv"))["evidence"])
+
+
+@pytest.fixture
+def told_the_truth(predicted, artifact, store):
+    """``told_the_truth(selection=…)``: the artifact, true embeddings opposed to the brain's."""
+    folder = predicted.folder
+    (folder / "true_features").mkdir()
+    np.save(folder / "true_features/pooled.npy", -np.load(folder / "model/pooled.npy"))
+    upstream = {"predict": {"sub-01": artifact(folder)}}
+    return lambda **c: run_stage(reconstruct.run, CONFIG | c, upstream, store, each="sub-01")
+
+
+def test_the_oracle_goes_by_the_true_picture_and_says_so(told_the_truth):
+    brain, oracle = told_the_truth(), told_the_truth(selection="oracle_compat")
+    by_brain, by_truth = (read_table(f.path("model/samples.tsv")) for f in (brain, oracle))
+    assert np.allclose(by_truth["likeness"], -by_brain["evidence"], atol=1e-6)
+    for _, rows in by_truth.groupby("row_id"):
+        assert rows.loc[rows["chosen"], "evidence"].item() == rows["evidence"].min()
+    said = json.loads(oracle.path("selection.json").read_text())
+    assert said["uses_true_picture"] and said["warning"].endswith("not a decoding result")
+    assert "likeness" not in by_brain and "warning" not in brain.path("selection.json").read_text()
+
+
+def test_halves_are_painted_with_one_noise_and_begin_as_the_model_does(predicted, artifact, store):
+    folder = predicted.folder
+    for half in ("half_1", "half_2"):
+        (folder / half).mkdir()
+        for part in ("pooled", "blurry"):
+            np.save(folder / half / f"{part}.npy", np.load(folder / f"model/{part}.npy"))
+        np.save(folder / half / "tokens.npy", np.load(folder / "model/tokens.npy")[:3])
+        lines = {"row_id": ROWS, "sample": [0] * 3, "noise": ["halves"] * 3}
+        write_tsv(folder / half / "samples.tsv", lines)
+    write_tsv(folder / "halves.tsv", {"row_id": ROWS})
+    upstream = {"predict": {"sub-01": artifact(folder)}}
+    CALLS.clear()
+    found = run_stage(reconstruct.run, CONFIG, upstream, store, each="sub-01")
+    assert [None if start is None else start.tolist() for _, start, *_ in CALLS[2:]] == [
+        [0, 1, 2],
+        [0, 1, 2],
+    ]
+    tokens = np.load(folder / "half_1/tokens.npy")
+    same = [child_seed(5, "picture", "halves", 0)] * 3
+    assert np.array_equal(pictures(found, "half_1"), Painter().generate(tokens, same))
+    assert np.array_equal(pictures(found, "half_1"), pictures(found, "half_2"))
+
+
+def test_what_the_target_sees_in_the_pictures_is_kept(made):
+    found = made()
+    kept = np.load(found.path("model/embedded.npy"))
+    assert np.allclose(kept, Eye().pictures(pictures(found))[0], atol=1e-6)
+
+
 def test_equal_evidence_goes_to_the_first_sample():
     samples = pd.DataFrame({"row_id": ["a", "a", "b"], "sample": [0, 1, 0]})
     same = np.full((3, 4, 4, 3), 100, np.uint8)
