@@ -1,7 +1,7 @@
 """Embed: what the brain will be decoded into, for every stimulus of the study.
 
-Pictures become a pooled embedding, a grid of tokens and a blurry miniature; captions, or the names
-of categories, become text embeddings. No brain data is seen.
+Pictures become a pooled embedding, a grid of tokens and a low-level target (a blurry miniature);
+captions, or the names of categories, become text embeddings. No brain data is seen.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from neurodecode.weights import named_folders
 
 # Of a simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
 HANDLE = "?simulate:bids/dataset_description.json"
+MINIATURE = {"_target_": "neurodecode.contrastive.low_level.Miniature"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class EmbedConfig:
     """Which embedding; conf/stage/embed.yaml explains each key."""
 
     target: dict
-    blurry_px: Count = 16
+    low_level: dict = field(default_factory=lambda: dict(MINIATURE))
     text_template: str = "{}"
     category: str = ""
     batch: Count = 256
@@ -40,7 +41,7 @@ class EmbedConfig:
     "embed",
     config=EmbedConfig,
     inputs=("index:stimuli.tsv", HANDLE),
-    external=lambda config: named_folders(config.target),
+    external=lambda config: [*named_folders(config.target), *named_folders(config.low_level)],
 )
 def run(config, inputs, out):
     """Embed every stimulus: pooled, tokens and blurry pictures, or sentences of categories."""
@@ -65,11 +66,11 @@ def run(config, inputs, out):
 
 def embed_pictures(config, target, root, paths, out):
     """Write pooled.npy, tokens.npy and blurry.npy, some pictures at a time; return the first."""
-    size = (config.blurry_px, config.blurry_px)
+    low_level = build(config.low_level)
     shapes = {
         "pooled": ((target.dim,), np.float32),
         "tokens": ((target.n_tokens, target.token_dim), np.float16),
-        "blurry": ((*size, 3), np.float32),
+        "blurry": (low_level.shape, np.float32),
     }
     arrays = {
         name: out.open_array(f"{name}.npy", (len(paths), *shape), dtype)
@@ -80,7 +81,7 @@ def embed_pictures(config, target, root, paths, out):
         rows = slice(first, first + config.batch)
         pictures = load_pictures(root, paths[rows], common_size(root, paths[rows]))
         arrays["pooled"][rows], arrays["tokens"][rows] = target.pictures(pictures)
-        arrays["blurry"][rows] = miniature(pictures, size)
+        arrays["blurry"][rows] = low_level.encode(pictures)
     for array in arrays.values():
         array.flush()
     return arrays["pooled"]
@@ -108,15 +109,6 @@ def embed_captions(target, template, captions):
     sentences = [template.format(caption) for caption in captions]
     different, place = np.unique(sentences, return_inverse=True)
     return target.texts(different.tolist())[place].astype(np.float32)
-
-
-def miniature(pictures, size):
-    """Average uint8 pictures over areas: float32 in [0, 1], shape (n, *size, 3)."""
-    import torch
-    from torch.nn.functional import adaptive_avg_pool2d
-
-    channels_first = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return adaptive_avg_pool2d(channels_first, size).permute(0, 2, 3, 1).numpy()
 
 
 def common_size(root, paths):

@@ -6,7 +6,7 @@ configuration says otherwise, and nothing is fitted.
 Ridge's answers pass through the same prior as the network's, so that only the decoders differ.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from neurodecode.stages.reading import (
     stimulus_tables,
 )
 from neurodecode.stages.train import code_reader
+from neurodecode.weights import named_folders
 
 CONDITIONS = [
     ("model", "model", True, "The trained network, its tokens sampled from the prior."),
@@ -65,6 +66,7 @@ CONDITIONS = [
 ]
 SAME_NETWORK = ("mean_brain", "matched_noise")  # the model, shown something else
 AVERAGING = ("repeats", "none")
+MINIATURE = {"_target_": "neurodecode.contrastive.low_level.Miniature"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class PredictConfig:
     eta: NotNegative = 1.0
     guidance: NotNegative = 3.0
     batch: Count = 64
+    low_level: dict = field(default_factory=lambda: dict(MINIATURE))
     seed: Seed = 0
     device: str = "cpu"
 
@@ -92,6 +95,7 @@ class PredictConfig:
     inputs=("index:stimuli.tsv", "embed", "split", "preprocess", "align", "train"),
     each="subject",
     opens_test=True,
+    external=lambda config: named_folders(config.low_level),
 )
 def run(config, inputs, out):
     """Ask decoders and controls about the test rows of one subject, and draw tokens."""
@@ -122,7 +126,8 @@ def run(config, inputs, out):
     for name, answers in control_answers(fitted).items():
         instead, _ = test_rows(told.read(name, subject, trials), trials, config.averaging)
         said[name] = answers(instead, subject)
-    said = {name: tidy(output) for name, output in said.items()}
+    low_level = build(config.low_level)
+    said = {name: tidy(output, low_level) for name, output in said.items()}
     gallery = gallery_stimuli(inputs.table("split", "split.tsv"), config)
     n_drawn = {"model": samples_per_row(rows["stimulus_id"], gallery, config.n_samples)}
     for name, output in said.items():
@@ -140,7 +145,7 @@ def run(config, inputs, out):
     if alone:
         out.log(f"{subject}: {alone} rows are alone in their category and are shuffled across it")
     truth = {name: t[stimuli.get_indexer(rows["stimulus_id"])] for name, t in tables.items()}
-    said["true_features"] = truth | {"samples": sample_table(rows["row_id"], 1)}
+    said["true_features"] = seen(truth, low_level) | {"samples": sample_table(rows["row_id"], 1)}
 
     for name, *_ in CONDITIONS:
         save(out, name, said[name])
@@ -232,12 +237,15 @@ def without_brain(trained, n_rows):
     return said
 
 
-def tidy(said):
-    """Pooled embeddings as unit rows, blurry pictures within [0, 1]."""
+def tidy(said, low_level):
+    """Pooled embeddings as unit rows, and low-level values as pictures in [0, 1]."""
     said["pooled"] = said["pooled"] / np.linalg.norm(said["pooled"], axis=1, keepdims=True)
-    if "blurry" in said:
-        said["blurry"] = said["blurry"].clip(0, 1)
-    return said
+    return seen(said, low_level)
+
+
+def seen(said, low_level):
+    """Low-level values as pictures in [0, 1], whatever they are values of."""
+    return said | {"blurry": low_level.decode(said["blurry"])} if "blurry" in said else said
 
 
 def gallery_stimuli(split, config):

@@ -4,7 +4,7 @@ Where a row has several samples, one is chosen by the brain alone: the picture w
 is nearest to the embedding decoded from the brain. The true picture has no part in it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from neurodecode.weights import named_folders
 POLICY = "cosine of the picture's own embedding to the one decoded from the brain"
 STARTS = ("model", "ridge", "shuffled", "shuffled_within", "mean_brain", "matched_noise")
 STARTS += ("nuisance_only", "category_oracle")
+MERGE = {"_target_": "neurodecode.diffusion.merging.Pixelwise"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class ReconstructConfig:
     strength: Share = 0.9
     conditions: tuple[str, ...] | None = None
     start_from: tuple[str, ...] = STARTS
+    variants: tuple[str, ...] | None = None
+    merge: dict = field(default_factory=lambda: dict(MERGE))
     batch: Count = 64
     seed: Seed = 0
 
@@ -44,7 +47,10 @@ class ReconstructConfig:
 )
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
+    from neurodecode.stages.variants import OF, paint_variants
+
     generator, target = build(config.generator), build(config.target)
+    tables = {}
     for condition in painted(config, inputs.json("predict", "conditions.json")):
         if f"{condition}/tokens.npy" not in inputs.files("predict"):
             continue
@@ -53,8 +59,10 @@ def run(config, inputs, out):
         check_tokens(generator, said("tokens"))
         made = stream(config, generator, target, condition, samples, said, out)
         made.give("pictures", out.path(f"{condition}/pictures.npy"))
-        table = chosen(samples, np.array(made.array("evidence")))
-        out.save_table(f"{condition}/samples.tsv", table)
+        tables[condition] = chosen(samples, np.array(made.array("evidence")))
+        out.save_table(f"{condition}/samples.tsv", tables[condition])
+    if OF in tables:
+        paint_variants(config, generator, inputs, tables[OF], out)
     out.save_json("selection.json", {"policy": POLICY, "uses_true_picture": False})
 
 
