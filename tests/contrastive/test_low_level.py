@@ -96,7 +96,17 @@ def test_the_device_is_the_one_asked_for(vae):
     assert {p.device.type for p in meta._vae.parameters()} == {"meta"}
 
 
-def test_a_folder_is_refused_a_revision(vae):
+def test_the_revision_of_a_hub_id_is_the_one_fetched(vae, monkeypatch):
+    asked = []
+
+    def fetched(name, revision=None, **how):
+        asked.append((name, revision))
+        return str(vae[1])
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    found = VaeLatents("owner/vae", px=16, revision="abc123").encode(PICTURES)
+    assert asked == [("owner/vae", "abc123")]
+    assert np.array_equal(found, VaeLatents(str(vae[1]), px=16).encode(PICTURES))
     with pytest.raises(ValueError, match="revision='main' is for a hub id"):
         VaeLatents(str(vae[1]), revision="main")
 
