@@ -87,8 +87,8 @@ def said_of(scores, subject):
             for word, side in (("worse", "b"), ("better", "a"), ("no difference shown", ""))
             if side in sides
         ]
-        label = LABELS.get(name, name)
-        sentences.append(f"{label}, of {len(sides)} scores: {', '.join(found)}.")
+        label = LABELS.get(name, name).capitalize()
+        sentences.append(f"{label}: {', '.join(found)} of {len(sides)} scores.")
     return sentences
 
 
@@ -104,8 +104,9 @@ def verdict(row):
         return "no difference shown", ""
     ahead = (row.difference > 0) == (row.better == "higher")
     ends = sorted((abs(row.difference_lo), abs(row.difference_hi)))
-    text = f"{'worse' if ahead else 'better'} by {number(abs(row.difference), 2)}"
-    return f"{text} {interval(*ends)}", "b" if ahead else "a"
+    digits = 2 if abs(row.difference) >= 0.01 else 3
+    text = f"{'worse' if ahead else 'better'} by {number(abs(row.difference), digits)}"
+    return f"{text} {interval(*ends, digits)}", "b" if ahead else "a"
 
 
 def strips(study):
