@@ -199,7 +199,7 @@ def load_transformer(kind: str, folder, device: str = "cpu", unused: tuple = ())
     check_fit(lambda: make(config), files, folder / "config.json")
     how = own | {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     try:
-        with _quiet():
+        with _quiet(), _without_bars():
             model, found = made.from_pretrained(folder, **how)
     except Exception as error:
         raise ValueError(
@@ -293,3 +293,16 @@ def _quiet():
         yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def _without_bars():
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
