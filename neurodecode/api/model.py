@@ -86,7 +86,7 @@ class TrainedModel:
         from neurodecode.models.answers import network_answers
 
         network = network_answers(self.decoder, code_reader(self.prior))
-        return predict.tidy(network(aligned, subject))
+        return predict.tidy(network(aligned, subject), self.low_level)
 
     def imagine(self, said, rows, subject, n_samples):
         """Add image tokens to what was decoded: the prior's samples for each row.
@@ -143,6 +143,12 @@ class TrainedModel:
             return None
         node = {name: on_device(value, self.device) for name, value in node.items()}
         return dataclass_from(node, reconstruct.ReconstructConfig, "reconstruct")
+
+    @cached_property
+    def low_level(self):
+        """What the low-level values are values of."""
+        with foreign(self.trust):
+            return build(on_device(self.predict_config.low_level, self.device))
 
     @cached_property
     def target(self):

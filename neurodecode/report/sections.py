@@ -279,6 +279,7 @@ def _flat(document, prefix=""):
 
 def sections():
     """Every section there can be, in reader's order."""
+    from neurodecode.report.ablation import ablation
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
     from neurodecode.report.consistency import how_sure
@@ -298,6 +299,7 @@ def sections():
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
         Section("Stability", "How sure, how stable", how_sure),
+        Section("Low level", "What the low-level picture adds", ablation),
         Section("Brain share", "What of the score is owed to the brain", brain_share),
         Section("Recovery", "Which dimensions are recovered", recovery),
         Section("Sets", "Candidate sets, and when to abstain", sets),

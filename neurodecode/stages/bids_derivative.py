@@ -26,7 +26,11 @@ IGNORED = "*_statmap.* *_responses.* *_sensors.* *_times.* *_quality.*"
 IGNORED += " *_predictions.* *_embeddings.* *_tokens.* *_blurry.* *_pictures* group"
 TABLES = {  # stage -> files that go to group/, by the name they get
     "split": {"split.tsv": "split"},
-    "evaluate": {"metrics.tsv": "metrics", "comparisons.tsv": "comparisons"},
+    "evaluate": {
+        "metrics.tsv": "metrics",
+        "comparisons.tsv": "comparisons",
+        "ablations.tsv": "ablations",
+    },
     "crossvalidate": {"metrics.tsv": "metrics", "comparisons.tsv": "comparisons"},
     "audit": {"attributable.tsv": "attributable", "ceilings.tsv": "ceilings"},
     "timecourse": {"curve.tsv": "timecourse", "clusters.tsv": "clusters"},

@@ -1,7 +1,7 @@
 """Embed: what the brain will be decoded into, for every stimulus of the study.
 
-Pictures become a pooled embedding, tokens and a blurry miniature, sounds the first two; captions,
-or the names of categories, become text embeddings. No brain data is seen.
+Pictures become a pooled embedding, tokens and a low-level target (a blurry miniature), sounds the
+first two; captions, or the names of categories, become text embeddings. No brain data is seen.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from neurodecode.weights import named_folders
 
 # Of a simulated study only the pictures count, and their digests stand in index's stimuli.tsv.
 HANDLE = "?simulate:bids/dataset_description.json"
+MINIATURE = {"_target_": "neurodecode.contrastive.low_level.Miniature"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class EmbedConfig:
     """Which embedding; conf/stage/embed.yaml explains each key."""
 
     target: dict
-    blurry_px: Count = 16
+    low_level: dict = field(default_factory=lambda: dict(MINIATURE))
     text_template: str = "{}"
     category: str = ""
     batch: Count = 256
@@ -41,7 +42,7 @@ class EmbedConfig:
     "embed",
     config=EmbedConfig,
     inputs=("index:stimuli.tsv", HANDLE),
-    external=lambda config: named_folders(config.target),
+    external=lambda config: [*named_folders(config.target), *named_folders(config.low_level)],
 )
 def run(config, inputs, out):
     """Embed every stimulus: pooled, tokens and blurry pictures, or sentences of categories."""
@@ -146,14 +147,14 @@ def keep(arrays, rows, answer):
 
 def embed_pictures(config, target, embed, root, paths, out):
     """Write pooled.npy, tokens.npy and blurry.npy, some pictures at a time; return the first."""
-    size = (config.blurry_px, config.blurry_px)
-    blurry = {"blurry": ((*size, 3), np.float32)}
+    low_level = build(config.low_level)
+    blurry = {"blurry": (low_level.shape, np.float32)}
     arrays = opened(out, len(paths), embeddings(target) | blurry)
     firsts = range(0, len(paths), config.batch)
     for first in out.progress(firsts, label="pictures embedded"):
         rows = slice(first, first + config.batch)
         pictures = load_pictures(root, paths[rows], common_size(root, paths[rows]))
-        arrays["blurry"][rows] = miniature(pictures, size)
+        arrays["blurry"][rows] = low_level.encode(pictures)
         keep(arrays, rows, embed(rows, pictures))
     return arrays["pooled"]
 
@@ -180,15 +181,6 @@ def embed_captions(target, template, captions):
     sentences = [template.format(caption) for caption in captions]
     different, place = np.unique(sentences, return_inverse=True)
     return target.texts(different.tolist())[place].astype(np.float32)
-
-
-def miniature(pictures, size):
-    """Average uint8 pictures over areas: float32 in [0, 1], shape (n, *size, 3)."""
-    import torch
-    from torch.nn.functional import adaptive_avg_pool2d
-
-    channels_first = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return adaptive_avg_pool2d(channels_first, size).permute(0, 2, 3, 1).numpy()
 
 
 def common_size(root, paths):

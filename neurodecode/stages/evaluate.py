@@ -26,6 +26,7 @@ from neurodecode.rigour.results import (
     metric_lines,
     pool_subjects,
 )
+from neurodecode.stages import ablation
 from neurodecode.stages.consistency import consistency_tables, first_samples, has_choice
 from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import HANDLE, check_digests
@@ -80,7 +81,7 @@ def run(config, inputs, out):
     draws = Draws.make(n_units, config.n_bootstrap, config.n_permutations, rng)
     panels = {subject: Panel.of(rows[subject], draws) for subject in subjects}
 
-    verdicts, whole, firsts = {}, {}, {}
+    verdicts, variants, whole, firsts = {}, {}, {}, {}
     for subject in out.progress(subjects, label="subjects scored"):
         truth, own_eyes = _truth(config, inputs, truths[subject], eyes, subject), eyes
         if "pictures" in truth and any(m.needs == "brain" for m in metrics):
@@ -92,6 +93,9 @@ def run(config, inputs, out):
             scores = score_all(metrics, truth, predicted, own, not_computed)
             verdicts[subject, name] = {k: judge(s, panels[subject]) for k, s in scores.items()}
             whole |= {k: k[2] in (None, len(truth["pooled"])) for k in scores}
+        ids, panel = tables[subject]["row_id"].tolist(), panels[subject]
+        score = lambda seen, t=truth, o=own: score_all(metrics, t, seen, o, not_computed)
+        variants |= ablation.judge_variants(inputs, subject, ids, own_eyes, score, panel)
         _say_what_is_left_out(out, metrics, truth, subject)
         scores = _first_samples(inputs, subject, tables, own_eyes, metrics, truth, panels[subject])
         firsts[subject] = {k: judge(s, panels[subject]) for k, s in scores.items()}
@@ -101,9 +105,11 @@ def run(config, inputs, out):
     pairs = _pairs(kinds, config.against)
     judged = differences(verdicts, pairs, panels, n_units, whole.get)
     compared = comparison_lines(judged, **how, margin=config.margin)
+    lacking = ablation.ablation_lines(verdicts, variants, panels, n_units, whole, how)
     figures = {
         "metrics": scored,
         "comparisons": compared,
+        "ablations": lacking,
         "reader": _reader_accuracy(config, inputs, eyes, truths),
         "oracle": _oracle(inputs, metrics, truths),
         "responses": {s: inputs.json("preprocess", "qc.json", s) for s in subjects},
@@ -115,6 +121,8 @@ def run(config, inputs, out):
         figures[name.removesuffix(".tsv")] = table.to_dict("records")
     out.save_table("metrics.tsv", pd.DataFrame(scored).astype({"set_size": "Int64"}))
     out.save_table("comparisons.tsv", pd.DataFrame(compared, columns=COMPARED))
+    if lacking:
+        out.save_table("ablations.tsv", pd.DataFrame(lacking))
     out.save_table("per_trial.parquet", _per_trial(tables, verdicts, whole))
     reasons = pd.DataFrame(not_computed.items(), columns=["metric", "reason"])
     out.save_table("not_computed.tsv", reasons)

@@ -6,7 +6,7 @@ configuration says otherwise, and nothing is fitted.
 Ridge's answers pass through the same prior as the network's, so that only the decoders differ.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from neurodecode.stages.reading import (
     stimulus_tables,
 )
 from neurodecode.stages.train import code_reader
+from neurodecode.weights import named_folders
 
 CONDITIONS = [
     ("model", "model", True, "The trained network, its tokens sampled from the prior."),
@@ -75,6 +76,7 @@ CONDITIONS = [
 ]
 SAME_NETWORK = ("mean_brain", "matched_noise")  # the model, shown something else
 AVERAGING = ("repeats", "none")
+MINIATURE = {"_target_": "neurodecode.contrastive.low_level.Miniature"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class PredictConfig:
     n_captions: Count = 5
     caption_template: str = "{}"
     target: dict | None = None
+    low_level: dict = field(default_factory=lambda: dict(MINIATURE))
     seed: Seed = 0
     device: str = "cpu"
 
@@ -107,7 +110,7 @@ class PredictConfig:
     inputs=("index:stimuli.tsv", "embed", "split", "preprocess", "align", "train"),
     each="subject",
     opens_test=True,
-    external=bank_files,
+    external=lambda config: [*bank_files(config), *named_folders(config.low_level)],
 )
 def run(config, inputs, out):
     """Ask decoders and controls about the test rows of one subject, and draw tokens."""
@@ -138,7 +141,8 @@ def run(config, inputs, out):
     for name, answers in control_answers(fitted).items():
         instead, _ = test_rows(told.read(name, subject, trials), trials, config.averaging)
         said[name] = answers(instead, subject)
-    said = {name: tidy(output) for name, output in said.items()}
+    low_level = build(config.low_level)
+    said = {name: tidy(output, low_level) for name, output in said.items()}
     gallery = gallery_stimuli(inputs.table("split", "split.tsv"), config)
     n_drawn = {"model": samples_per_row(rows["stimulus_id"], gallery, config.n_samples)}
     for name, output in said.items():
@@ -156,19 +160,19 @@ def run(config, inputs, out):
     if alone:
         out.log(f"{subject}: {alone} rows are alone in their category and are shuffled across it")
     truth = {name: t[stimuli.get_indexer(rows["stimulus_id"])] for name, t in tables.items()}
-    said["true_features"] = truth | {"samples": sample_table(rows["row_id"], 1)}
+    said["true_features"] = seen(truth, low_level) | {"samples": sample_table(rows["row_id"], 1)}
 
     half = which_half(trials) if config.halves else np.full(len(trials), -1)
     if (half == 1).any():
         parts = half_rows(measured, trials, half)
-        answers = lambda responses: network(responses, subject)
+        answers = lambda responses: tidy(network(responses, subject), low_level)
         of_halves = said_of_halves(config, answers, prior, trained, parts, subject)
         out.save_table(ROWS, both_rows([part_rows for _, part_rows in parts]))
         for name in HALVES:
             save(out, name, of_halves[name])
         if "text.npy" in inputs.files("embed"):
-            told = captions(inputs, parts[0][1]["row_id"], of_halves)
-            out.save_table(captions_of(HALVES[0]), told)
+            words = nearest_captions(config, inputs, parts[0][1]["row_id"], of_halves, out.log)
+            out.save_table(captions_of(HALVES[0]), words[words["rank"] == 1].drop(columns="rank"))
     for name, *_ in CONDITIONS:
         save(out, name, said[name])
     if "text.npy" in inputs.files("embed"):
@@ -242,7 +246,7 @@ def said_of_halves(config, answers, prior, trained, parts, subject):
     """What the network says of each half, one sample a row, with the same noise for all rows."""
     said = {}
     for name, (responses, rows) in zip(HALVES, parts, strict=True):
-        output = tidy(answers(responses))
+        output = answers(responses)
         samples = sample_table(rows["row_id"], 1).assign(noise=NOISE)
         known = belief(prior, trained, "model", subject, output, rows["n_repeats"].to_numpy())
         said[name] = with_tokens(config, prior, trained, known, output, samples)
@@ -282,12 +286,15 @@ def without_brain(trained, n_rows):
     return said
 
 
-def tidy(said):
-    """Pooled embeddings as unit rows, blurry pictures within [0, 1]."""
+def tidy(said, low_level):
+    """Pooled embeddings as unit rows, and low-level values as pictures in [0, 1]."""
     said["pooled"] = said["pooled"] / np.linalg.norm(said["pooled"], axis=1, keepdims=True)
-    if "blurry" in said:
-        said["blurry"] = said["blurry"].clip(0, 1)
-    return said
+    return seen(said, low_level)
+
+
+def seen(said, low_level):
+    """Low-level values as pictures in [0, 1], whatever they are values of."""
+    return said | {"blurry": low_level.decode(said["blurry"])} if "blurry" in said else said
 
 
 def gallery_stimuli(split, config):

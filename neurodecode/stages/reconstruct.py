@@ -5,7 +5,7 @@ is nearest to the embedding decoded from the brain. The true picture has no part
 `selection` is ``oracle_compat``, as in one published pipeline; all that follows then says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,8 +17,8 @@ from neurodecode.core.growing import Growing
 from neurodecode.core.ranges import Count, Seed, Share
 from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
-from neurodecode.stages.captioning import caption_pictures
 from neurodecode.stages import halves
+from neurodecode.stages.captioning import caption_pictures
 from neurodecode.weights import named_folders
 
 POLICIES = {
@@ -29,6 +29,7 @@ POLICIES = {
 NOT_DECODED = "selected with the true picture: not a decoding result"
 STARTS = ("model", "ridge", "shuffled", "shuffled_within", "mean_brain", "matched_noise")
 STARTS += ("nuisance_only", "category_oracle")
+MERGE = {"_target_": "neurodecode.diffusion.merging.Pixelwise"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class ReconstructConfig:
     strength: Share = 0.9
     conditions: tuple[str, ...] | None = None
     start_from: tuple[str, ...] = STARTS
+    variants: tuple[str, ...] | None = None
+    merge: dict = field(default_factory=lambda: dict(MERGE))
     batch: Count = 64
     captioner: dict | None = None
     selection: Literal["brain", "first", "oracle_compat"] = "brain"
@@ -59,8 +62,10 @@ class ReconstructConfig:
 )
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
+    from neurodecode.stages.variants import OF, paint_variants
+
     generator, target = build(config.generator), build(config.target)
-    conditions = painted(config, inputs.json("predict", "conditions.json"))
+    conditions, tables = painted(config, inputs.json("predict", "conditions.json")), {}
     for condition in [*conditions, *halves.there(inputs)]:
         if f"{condition}/tokens.npy" not in inputs.files("predict"):
             continue
@@ -70,7 +75,10 @@ def run(config, inputs, out):
         made = stream(config, generator, target, condition, samples, said, out)
         made.give("pictures", out.path(f"{condition}/pictures.npy"))
         made.give("embedded", out.path(f"{condition}/embedded.npy"))
-        out.save_table(f"{condition}/samples.tsv", selected(config, samples, made, inputs))
+        tables[condition] = selected(config, samples, made, inputs)
+        out.save_table(f"{condition}/samples.tsv", tables[condition])
+    if OF in tables:
+        paint_variants(config, generator, inputs, tables[OF], out)
     out.save_json("selection.json", selection_of(config.selection))
     caption_pictures(config.captioner, out)
 

@@ -14,6 +14,7 @@ from neurodecode.data.trials import read_events
 from neurodecode.preprocess.base import RunResponses
 
 SUBJECTS, N_CHANNELS, N_TIMES, N_RUNS = ("sub-01", "sub-02"), 8, 5, 7
+MINIATURE = {"_target_": "neurodecode.contrastive.low_level.Miniature", "px": 2}
 PICTURES = [f"p{i:02d}.png" for i in range(12)]
 TEST_RUN, VAL_RUN = "run-7", "run-6"
 
@@ -149,7 +150,7 @@ def config(root, **recipe):
         "stages": "index embed split preprocess align train predict reconstruct".split(),
         "recipe": study,
         "index": {"recipe": study},
-        "embed": {"target": eye, "blurry_px": 2, **here},
+        "embed": {"target": eye, "low_level": MINIATURE, **here},
         "split": {"rule": rule | {"test_runs": [TEST_RUN], "val_runs": [VAL_RUN]}},
         "preprocess": {"method": {"_target_": f"{__name__}.Epochs"}, **here},
         "align": {},

@@ -88,7 +88,8 @@ def test_rows_are_the_stimuli_in_their_order(store, study):
 @pytest.mark.parametrize("blurry_px", [16, 8])
 def test_the_miniature_is_the_mean_over_areas(store, study, blurry_px):
     root, index = study(["a"] * 7)
-    blurry = load(embedded(store, root, index, blurry_px=blurry_px), "blurry.npy")
+    node = {"_target_": "neurodecode.contrastive.low_level.Miniature", "px": blurry_px}
+    blurry = load(embedded(store, root, index, low_level=node), "blurry.npy")
     picture = np.asarray(Image.open(root / "stimuli/pic-3.png")) / 255
     cell = 32 // blurry_px
     expected = picture.reshape(blurry_px, cell, blurry_px, cell, 3).mean(axis=(1, 3))
@@ -102,6 +103,33 @@ def test_the_batch_changes_nothing(store, study):
     assert one.folder != other.folder
     for name in ("pooled.npy", "tokens.npy", "blurry.npy", "text.npy"):
         assert one.path(name).read_bytes() == other.path(name).read_bytes()
+
+
+class Dark:
+    """Writes a picture as its darkest value, in twos."""
+
+    shape = (1, 2, 1)
+
+    def __init__(self, folder: str = ""):
+        self.folder = folder
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """The darkest value, twice."""
+        return np.repeat(pictures.min(axis=(1, 2, 3))[:, None], 2, axis=1).reshape(-1, 1, 2, 1)
+
+
+def test_another_low_level_target_has_its_own_shape_and_its_weights_count(store, study, tmp_path):
+    root, index = study(["a"] * 7)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "w.txt").write_text("one")
+    node = {"_target_": f"{__name__}.Dark", "folder": str(weights)}
+    found = embedded(store, root, index, low_level=node)
+    blurry = load(found, "blurry.npy")
+    darkest = [np.asarray(Image.open(root / f"stimuli/{i}.png")).min() for i in IDS]
+    assert blurry.shape == (7, 1, 2, 1) and blurry[:, 0, 0, 0].tolist() == darkest
+    (weights / "w.txt").write_text("another")
+    assert embedded(store, root, index, low_level=node).folder != found.folder
 
 
 class Inverted(Colours):
@@ -178,7 +206,7 @@ def test_a_moved_study_keeps_its_embedding_and_changed_weights_do_not(store, stu
 
 def test_options_out_of_range_are_refused(store, study):
     root, index = study(["a"] * 7)
-    for wrong in ({"text_template": "no place"}, {"blurry_px": 0}, {"batch": 0}):
+    for wrong in ({"text_template": "no place"}, {"batch": 0}):
         with pytest.raises(ValueError):
             embedded(store, root, index, **wrong)
 

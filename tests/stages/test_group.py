@@ -88,7 +88,7 @@ def test_configurations_stand_side_by_side(tmp_path):
 def test_keys_that_only_say_how_to_run_make_no_configuration(tmp_path):
     make_run(tmp_path / "one", seed=0, **{"embed": {"root": "/here"}})
     make_run(tmp_path / "two", seed=1, **{"embed": {"root": "/there"}})
-    make_run(tmp_path / "three", seed=2, **{"embed": {"blurry_px": 8, "root": "/there"}})
+    make_run(tmp_path / "three", seed=2, **{"embed": {"batch": 8, "root": "/there"}})
     for name in ("one", "two", "three"):
         path = tmp_path / name / ".hydra" / "config.yaml"
         path.write_text(path.read_text().replace("- index", "- index\n- embed"))

@@ -56,6 +56,7 @@ CONFIG = {
     "generator": {"_target_": f"{__name__}.Painter"},
     "target": {"_target_": f"{__name__}.Eye"},
     "start_from": ["model"],
+    "variants": [],
     "seed": 5,
 }
 
