@@ -70,7 +70,8 @@ class Way:
 
 def ways(dalle2_guidance, flow_guidance):
     """All that are compared."""
-    asked = [Way("none", None), Way("mean", "mean")]
+    surer = Way(f"mean, guidance {flow_guidance:g}", "mean", guidance=flow_guidance)
+    asked = [Way("none", None), Way("mean", "mean"), surer]
     asked += [
         Way(f"dalle2 {n or 100}", "dalle2", n, 1.0, dalle2_guidance) for n in (None, 20, 12, 4)
     ]
@@ -83,8 +84,8 @@ def main():
     parser.add_argument("--study", choices=sorted(STUDIES), default="demo")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one study each")
     parser.add_argument("--store", default="store", help="where artifacts are kept and found again")
-    parser.add_argument("--dalle2-guidance", type=float, default=1.0)
-    parser.add_argument("--flow-guidance", type=float, default=1.0)
+    parser.add_argument("--dalle2-guidance", type=float, default=8.0)
+    parser.add_argument("--flow-guidance", type=float, default=8.0)
     args = parser.parse_args()
     asked = ways(args.dalle2_guidance, args.flow_guidance)
     for seed in args.seeds:
@@ -240,7 +241,7 @@ def report(asked, costs, scores, unit):
     )
     flows, others = ([w.name for w in asked if w.prior == p] for p in ("flow", "dalle2"))
     for a in flows:
-        for b in [*others, "mean"]:
+        for b in [*others, *(w.name for w in asked if w.prior == "mean")]:
             own = " | ".join(told(scores[a][s] - scores[b][s]) for s in SCORES)
             ratio = costs[a][0] / max(costs[b][0], 1e-9)
             print(f"| {a} - {b} | {ratio:.2f} | {own} |")
