@@ -147,6 +147,7 @@ def test_a_run_on_a_folder_study_uses_what_was_trained(tmp_path):
         for name in table["path"]
     ]
     responses = (np.stack(pixels)[order] / 255 - 0.5) @ rng.standard_normal((108, 30))
+    responses += 0.3 * responses.std() * rng.standard_normal(responses.shape)
     (study / "sub-01").mkdir()
     np.save(study / "sub-01" / "responses.npy", responses.astype(np.float32))
     trials = {"run": np.arange(120) // 24, "stim_file": table["path"].to_numpy()[order]}
