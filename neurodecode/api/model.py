@@ -83,9 +83,12 @@ class TrainedModel:
 
     def decode(self, aligned, subject):
         """What the network says of aligned responses: arrays by name, pooled as unit rows."""
-        from neurodecode.models.answers import network_answers
+        from neurodecode.models.answers import network_answers, ridge_answers
+        from neurodecode.models.stacking import stacked
 
+        ridge = ridge_answers(self.inputs.tensors("train", "ridge.safetensors"))
         network = network_answers(self.decoder, code_reader(self.prior))
+        network = stacked(network, ridge, self.trained)
         return predict.tidy(network(aligned, subject), self.low_level)
 
     def imagine(self, said, rows, subject, n_samples):

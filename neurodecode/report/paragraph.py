@@ -176,6 +176,11 @@ def _decoder(study, configs):
     if train.get("loss"):
         parts.append(f"by {_called(train['loss'])}")
     text = " ".join(parts) + "; the baseline is ridge regression from the same responses."
+    if (document(study.inputs, "train", "config.json") or {}).get("stacked"):
+        text += (
+            " What the prior is told was said by the decoder and by ridge together, weighted on "
+        )
+        text += "validation trials."
     chosen = selection(study.inputs)
     if configs.get("reconstruct") and chosen:
         text += f" Of several reconstructions one was chosen by: {_value(chosen.get('policy', ''))}"

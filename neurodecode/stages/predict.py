@@ -115,6 +115,7 @@ class PredictConfig:
 def run(config, inputs, out):
     """Ask decoders and controls about the test rows of one subject, and draw tokens."""
     from neurodecode.models.answers import network_answers, ridge_answers
+    from neurodecode.models.stacking import stacked
 
     subject = inputs.each
     measured, trials = aligned_rows(inputs, subject, "test")
@@ -123,8 +124,8 @@ def run(config, inputs, out):
     trained = inputs.tensors("train", "weights.safetensors")
     decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
 
-    network = network_answers(decoder, code_reader(prior))
     ridge = ridge_answers(inputs.tensors("train", "ridge.safetensors"))
+    network = stacked(network_answers(decoder, code_reader(prior)), ridge, trained)
     fitted = inputs.tensors("train", "controls.safetensors")
     said = {
         "model": network(responses, subject),

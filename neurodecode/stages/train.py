@@ -53,6 +53,7 @@ class TrainConfig:
     tokens_weight: NotNegative = 1.0
     code_weight: NotNegative = 10.0
     linear_start: Positive | None = 5.0
+    stacking: bool = True
     blurry_weight: NotNegative = 1.0
     prior_batch: Count = 64
     prior_batches: Count = 20
@@ -83,6 +84,7 @@ def run(config, inputs, out):
 
     from neurodecode.contrastive.ranks import check_devices
     from neurodecode.models.answers import network_answers, ridge_answers
+    from neurodecode.models.stacking import stacked
 
     check_devices(config.device, config.devices)
     subjects = inputs.members("preprocess")
@@ -128,6 +130,9 @@ def run(config, inputs, out):
         history = history + more
     if prior is not None:
         decoders = {"model": network_answers(decoder, read), "ridge": ridge_answers(ridge)}
+        if read is not None and config.stacking:
+            weights |= stack(decoders, val, stimuli, tables["code"])
+        decoders["model"] = stacked(*decoders.values(), weights)
         for name, answers in decoders.items():
             weights |= calibrations(prior, name, answers, val, stimuli, tables)
         for name, answers in control_answers(controls).items():
@@ -142,7 +147,8 @@ def run(config, inputs, out):
     out.save_table("history.tsv", pd.DataFrame(history))
     made = {"model": config.model, "prior": None if prior is None else prior.node(config.prior)}
     code = {name: code_digest(node) for name, node in made.items() if node is not None}
-    out.save_json("config.json", made | {"sizes": asdict(sizes), "code": code})
+    made |= {"sizes": asdict(sizes), "code": code, "stacked": "stacking/weights" in weights}
+    out.save_json("config.json", made)
 
 
 def check_validation(val):
@@ -398,6 +404,20 @@ def calibrations(prior, name, answers, val, stimuli, tables):
             own = prior.calibrate(said, tables[prior.reads][stimulus], stimulus)
             found |= {f"calibration/{name}/{subject}/{part}": array for part, array in own.items()}
     return found
+
+
+def stack(decoders, val, stimuli, codes):
+    """What the network and ridge are worth for each component of the code, on validation trials."""
+    from neurodecode.models.stacking import WEIGHTS, stacking_weights
+
+    trials = [
+        (
+            *(answered(answers, responses, subject, "code") for answers in decoders.values()),
+            codes[stimuli.get_indexer(trials["stimulus_id"])],
+        )
+        for subject, (responses, trials) in val.items()
+    ]
+    return {WEIGHTS: stacking_weights(trials)}
 
 
 def initialised(node, seed, **extra):

@@ -488,6 +488,22 @@ def test_a_network_may_start_as_ridge(study, with_code, tmp_path, artifact):
     assert alike(said[5.0]) > 0.7 and alike(said[5.0]) > alike(said[None]) + 0.3
 
 
+def test_network_and_ridge_say_the_code_together(study, with_code, tmp_path, artifact):
+    weights = {}
+    for together in (True, False):
+        settings = config(**with_code, stacking=together)
+        trained = run_train(study, tmp_path, artifact, settings, f"{together}")
+        weights[together] = load_file(trained.folder / "weights.safetensors")
+    assert "stacking/weights" not in weights[False]
+    n_code = len(weights[False]["calibration/model/sub-01/slope"])
+    assert weights[True]["stacking/weights"].shape == (2, n_code)
+    of = lambda w, decoder: w[f"calibration/{decoder}/sub-01/slope"]
+    assert not np.array_equal(of(weights[True], "model"), of(weights[False], "model"))
+    assert np.array_equal(of(weights[True], "ridge"), of(weights[False], "ridge"))
+    same = [k for k in weights[False] if k.startswith("decoder/")]
+    assert all(np.array_equal(weights[True][k], weights[False][k]) for k in same)
+
+
 def test_a_network_that_cannot_start_as_ridge_says_so():
     with pytest.raises(ValueError, match="linear_start=null"):
         train.start_at_ridge(object(), {}, [], None, 5.0)
