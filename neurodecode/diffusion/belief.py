@@ -59,7 +59,10 @@ def _share_of_trials(errors, stimulus, noise):
 
 
 def believe(
-    said: np.ndarray, calibration: dict[str, np.ndarray], n_repeats: np.ndarray
+    said: np.ndarray,
+    calibration: dict[str, np.ndarray],
+    n_repeats: np.ndarray,
+    caution: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """What a decoder's answers let one believe of the code.
 
@@ -71,6 +74,8 @@ def believe(
         Of `calibrate`.
     n_repeats : ndarray of int, shape (n_rows,)
         Trials averaged in each row.
+    caution : float or ndarray, shape (n_components,)
+        The noise is taken to be this many times what `calibrate` found.
 
     Returns
     -------
@@ -78,7 +83,7 @@ def believe(
         Means and variances; the variances lie above 0 and are at most 1.
     """
     c = {name: np.asarray(part, np.float64) for name, part in calibration.items()}
-    noise = c["trial"] / np.asarray(n_repeats)[:, None] + c["lasting"]
+    noise = (c["trial"] / np.asarray(n_repeats)[:, None] + c["lasting"]) * caution
     noise = np.maximum(noise, 1e-6 * np.maximum(c["slope"] ** 2, 1e-6))  # nothing is ever certain
     total = c["slope"] ** 2 + noise
     mean = c["slope"] * (said - c["intercept"]) / total

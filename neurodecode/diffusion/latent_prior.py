@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from neurodecode.core.claims import built_to_fit, check_sizes, read_tensors
 from neurodecode.core.documents import read_json
+from neurodecode.core.ranges import CountOrNone, Positive
 from neurodecode.diffusion.belief import believe, calibrate
 from neurodecode.diffusion.latent_network import CodeDecoder, CodeDenoiser
 from neurodecode.diffusion.sampling import steps_of, walk
@@ -44,6 +45,12 @@ class LatentPrior(nn.Module):
         width, hidden and n_blocks of `CodeDenoiser` and of `CodeDecoder`.
     n_steps : int
         Steps of the cosine noise schedule.
+    n_told : int
+        The first components of the code, which words tell; 0 where there were no words.
+    rest_noise : float
+        How many times the noise found on validation trials the other components are taken to have,
+        if there are any that words tell. A decoder's errors on them are not the even noise that the
+        prior was trained with, and it draws conclusions from them about what words tell.
 
     Attributes
     ----------
@@ -63,9 +70,13 @@ class LatentPrior(nn.Module):
         denoiser: dict | None = None,
         decoder: dict | None = None,
         n_steps: int = 100,
+        n_told: CountOrNone = 0,
+        rest_noise: Positive = 1.0,
     ):
         super().__init__()
-        self.sizes = {"n_code": n_code, "n_steps": n_steps}
+        self.sizes = {"n_code": n_code, "n_steps": n_steps, "n_told": n_told}
+        self.caution = np.where((np.arange(n_code) < n_told) | (n_told == 0), 1.0, rest_noise)
+        self.rest_noise = rest_noise
         self.sizes |= {"denoiser": denoiser or {}, "decoder": decoder or {}}
         self.denoiser = CodeDenoiser(n_code, **(denoiser or {}))
         self.decoder = CodeDecoder(n_code, n_tokens * dim, **(decoder or {}))
@@ -78,7 +89,8 @@ class LatentPrior(nn.Module):
 
     def node(self, given: dict) -> dict:
         """The configuration node that builds this network again, without its weights."""
-        return {"_target_": f"{__name__}.LatentPrior", **self.sizes}
+        made = {"_target_": f"{__name__}.LatentPrior", **self.sizes}
+        return made | {"rest_noise": self.rest_noise}
 
     def statistics(self) -> dict[str, np.ndarray]:
         """Mean and spread by which tokens are standardised for this prior."""
@@ -98,7 +110,7 @@ class LatentPrior(nn.Module):
 
     def condition(self, said: np.ndarray, calibration: dict, n_repeats: np.ndarray) -> np.ndarray:
         """Beliefs (n, 2, n_code), see `belief.believe`."""
-        return believe(said, calibration, n_repeats)
+        return believe(said, calibration, n_repeats, self.caution)
 
     def loss(self, code: Tensor, belief: Tensor, generator: torch.Generator) -> Tensor:
         """Mean squared error of denoised codes at random steps; `generator` is a CPU generator."""
@@ -155,7 +167,7 @@ class LatentPrior(nn.Module):
         return self.decoder(code).unflatten(1, self.mean.shape)
 
 
-def pretrained(path: str, n_tokens: int, dim: int) -> LatentPrior:
+def pretrained(path: str, n_tokens: int, dim: int, rest_noise: Positive = 1.0) -> LatentPrior:
     """Load a trained prior.
 
     Parameters
@@ -164,6 +176,8 @@ def pretrained(path: str, n_tokens: int, dim: int) -> LatentPrior:
         ``shipped:prior``, or a folder with ``config.json`` and ``model.safetensors``.
     n_tokens, dim : int
         Of the tokens that are decoded.
+    rest_noise : float
+        As of `LatentPrior`.
 
     Raises
     ------
@@ -191,7 +205,8 @@ def pretrained(path: str, n_tokens: int, dim: int) -> LatentPrior:
             raise ValueError(f"{folder / CONFIG}: {part} is {sizes[part]!r:.60}, not sizes by name")
         check_sizes((sizes.get(part) or {}).get("n_blocks", 0), len(weights), folder / CONFIG)
     check_sizes(sizes, LARGEST, str(folder / CONFIG))
-    prior = built_to_fit(lambda: LatentPrior(n_tokens, dim, **sizes), weights, folder / CONFIG)
+    make = lambda: LatentPrior(n_tokens, dim, **sizes, rest_noise=rest_noise)
+    prior = built_to_fit(make, weights, folder / CONFIG)
     prior.load_state_dict({name: array.float() for name, array in weights.items()})
     return prior.eval()
 

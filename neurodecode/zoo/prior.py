@@ -43,7 +43,7 @@ def with_code(tokens: torch.Tensor, words: np.ndarray, n_rest: int) -> tuple[Lat
     std = torch.where(std > 1e-6, std, 1.0)
     flat = ((tokens - mean) / std).flatten(1).numpy()
     readout, n_told = code_of(flat, words, n_rest)
-    prior = LatentPrior(*mean.shape, n_code=readout.shape[1])
+    prior = LatentPrior(*mean.shape, n_code=readout.shape[1], n_told=n_told)
     prior.mean, prior.std, prior.readout = mean, std, torch.from_numpy(readout)
     return prior, n_told
 

@@ -70,6 +70,15 @@ def test_repeats_help_as_far_as_noise_is_the_trials():
     assert (often[:2] < once[:2]).all() and often[1] > 0.05  # what lasts is not averaged out
 
 
+def test_caution_is_more_noise_component_by_component():
+    z, said, stimulus = answers(500, 1, seed=6)
+    calibration = calibrate(said, z[stimulus], stimulus)  # no repeats: all noise lasts
+    noisier = calibration | {"lasting": calibration["lasting"] * np.array([1, 4, 1])}
+    belief = believe(said, calibration, np.ones(len(said)), np.array([1.0, 4.0, 1.0]))
+    np.testing.assert_allclose(belief, believe(said, noisier, np.ones(len(said))), atol=1e-6)
+    assert (belief[:, 1, 1] > believe(said, calibration, np.ones(len(said)))[:, 1, 1]).all()
+
+
 def test_without_repeats_all_noise_is_taken_to_last():
     z, said, stimulus = answers(FEWEST_PAIRS - 1, 2, seed=5)
     assert (calibrate(said, z[stimulus], stimulus)["trial"] == 0).all()

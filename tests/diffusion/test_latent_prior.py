@@ -123,6 +123,21 @@ def test_a_prior_is_built_again_from_its_node():
     assert again.state_dict().keys() == a_prior().state_dict().keys() and len(again.alpha_bar) == 7
 
 
+def test_what_words_do_not_tell_is_believed_with_caution(tmp_path):
+    rng = np.random.default_rng(0)
+    true = rng.standard_normal((40, N_CODE))
+    said = true + rng.standard_normal((40, N_CODE))
+    save(a_prior(n_told=2), tmp_path / "prior")
+    variance = {}
+    for factor in (1.0, 4.0):
+        prior = pretrained(str(tmp_path / "prior"), N_TOKENS, DIM, rest_noise=factor)
+        calibration = prior.calibrate(said, true, np.arange(40))
+        variance[factor] = prior.condition(said, calibration, np.ones(40))[0, 1]
+    odds = lambda v: v / (1 - v)  # of noise to signal
+    np.testing.assert_allclose(odds(variance[4.0])[:2], odds(variance[1.0])[:2], rtol=1e-4)
+    np.testing.assert_allclose(odds(variance[4.0])[2:], 4 * odds(variance[1.0])[2:], rtol=1e-4)
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     save(a_prior(), tmp_path / "prior")
     with pytest.raises(ValueError, match="trained for 2 tokens of 4 numbers.*prior=dalle2"):
