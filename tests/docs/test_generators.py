@@ -34,3 +34,10 @@ def test_a_line_names_the_weights_that_the_yaml_names():
 def test_every_line_has_all_columns():
     columns = {name: line.count(" | ") for name, line in LINES.items()}
     assert set(columns.values()) == {7}, columns
+
+
+def test_the_embeddings_that_a_line_names_are_there():
+    known = {path.stem for path in (ROOT / "conf" / "embed").glob("*.yaml")}
+    named = {name: re.findall(r"embed=(\w+)", line) for name, line in LINES.items()}
+    assert sum(map(len, named.values())) >= 9
+    assert {choice for choices in named.values() for choice in choices} <= known
