@@ -32,7 +32,10 @@ class TokenBasis(nn.Module):
         super().__init__()
         size = n_tokens * dim
         if not 1 <= n_components < size:
-            raise ValueError(f"n_components is {n_components}; give 1 to {size - 1}")
+            raise ValueError(
+                f"n_components is {n_components}; give 1 to {size - 1}, fewer than a picture's "
+                "tokens have numbers (train.simulator_components, train.prior.linear_components)"
+            )
         self.shape = (n_tokens, dim)
         self.register_buffer("components", torch.zeros(size, n_components))
         self.register_buffer("variance", torch.ones(n_components))

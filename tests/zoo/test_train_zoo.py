@@ -8,7 +8,6 @@ import sys
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -17,7 +16,7 @@ from neurodecode.diffusion.generator import TokenGenerator
 from neurodecode.diffusion.latent_prior import pretrained
 from neurodecode.zoo.options import Zoo, check, use_line
 
-from .folder import write_pictures
+from .folder import write_pictures, write_responses
 
 SMALL = ["steps=4", "batch=8", "start=none", "width=32", "layers=1", "px=32", "judged=4"]
 SMALL += ["components=4", "device=cpu", "threads=1", "duplicates=equal"]
@@ -140,18 +139,7 @@ def test_a_run_on_a_folder_study_uses_what_was_trained(tmp_path):
     said = done(*words, "parts=[clip,generator,prior]")
     use = said.splitlines()[-1].removeprefix("neurodecode run … ").split()
 
-    rng = np.random.default_rng(0)
-    order = np.concatenate([rng.permutation(60) for _ in range(2)])
-    pixels = [
-        np.asarray(Image.open(study / "stimuli" / name).convert("RGB").resize((6, 6))).ravel()
-        for name in table["path"]
-    ]
-    responses = (np.stack(pixels)[order] / 255 - 0.5) @ rng.standard_normal((108, 30))
-    responses += 0.3 * responses.std() * rng.standard_normal(responses.shape)
-    (study / "sub-01").mkdir()
-    np.save(study / "sub-01" / "responses.npy", responses.astype(np.float32))
-    trials = {"run": np.arange(120) // 24, "stim_file": table["path"].to_numpy()[order]}
-    pd.DataFrame(trials).to_csv(study / "sub-01" / "trials.tsv", sep="\t", index=False)
+    write_responses(study, table)
     given = ["recipe=folder", "preprocess=ready", "aligner=identity", "name=own", *use]
     given += [f"recipe.root={study}", "split.rule.ties=[stimulus_id]", "device=cpu", "threads=1"]
     given += ["train.decoder_training.n_epochs=2", "predict.n_samples=1", "predict.n_gallery=1"]
