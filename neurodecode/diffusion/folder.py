@@ -8,10 +8,10 @@ compared with the numbers that its weights hold.
 import inspect
 from pathlib import Path
 
-from neurodecode.core.claims import check_sizes, check_tensors
+from neurodecode.core.claims import check_tensors
 from neurodecode.core.documents import read_json
+from neurodecode.weights.folders import read_config
 
-LARGEST, DEEPEST = 1 << 17, 200  # of any size in a configuration; of any number of layers
 LIBRARIES = {
     "diffusers": "diffusers",
     "transformers": "transformers",
@@ -20,7 +20,6 @@ LIBRARIES = {
         "diffusers.pipelines.deprecated.versatile_diffusion.modeling_text_unet"
     ),
 }
-RUNS_CODE = ("auto_map", "attn_implementation", "_attn_implementation", "quantization_config")
 READ_BY_NAME = {  # what a part without weights is read from: all of the files of one line
     "scheduler": [["scheduler_config.json"]],
     "tokenizer": [["tokenizer.json"], ["vocab.json", "merges.txt"]],
@@ -81,8 +80,7 @@ def check_network(folder, kind, variant=None):
     """
     import torch
 
-    path, config = folder / "config.json", read_json(folder / "config.json")
-    _check_config(config, path)
+    path, config = folder / "config.json", read_config(folder)
     try:
         with torch.device("meta"):
             shell = _shell(kind, config)
@@ -176,22 +174,6 @@ def _has_weights(kind):
     from torch import nn
 
     return issubclass(kind, nn.Module)
-
-
-def _check_config(config, path):
-    check_sizes(config, LARGEST, str(path))
-    for name, value in _leaves(config):
-        if name in RUNS_CODE and value is not None:
-            raise ValueError(f"{path} sets {name}, which may run code: it is not loaded")
-        if "layers" in name:
-            check_sizes(value, DEEPEST, f"{path}: {name}")
-
-
-def _leaves(node):
-    for name, value in node.items():
-        yield name, value
-        if isinstance(value, dict):
-            yield from _leaves(value)
 
 
 def _shell(kind, config):

@@ -17,6 +17,7 @@ from neurodecode.weights import weights_folder
 LARGEST = 1 << 20  # of any size in a configuration; vocabularies reach 250 000
 DEEPEST = 200  # layers
 READ = ("*.json", "*.safetensors", "*.txt", "*.model")  # what is fetched: no pickles, no code
+RUNS_CODE = ("auto_map", "attn_implementation", "_attn_implementation", "quantization_config")
 OTHERS = ("*.fp16.*", "open_clip_*", "*.msgpack")  # further copies of the same weights
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -109,20 +110,28 @@ def weight_files(folder, stem: str = "model") -> list[Path]:
 
 
 def read_config(folder, name: str = "config.json") -> dict:
-    """Read a configuration, and refuse sizes that no weights could fill.
+    """Read a configuration; refuse sizes that no weights could fill, and keys that run code.
 
     Raises
     ------
     FileNotFoundError
         If it is not there.
     ValueError
-        If it is no JSON object, a size is beyond `LARGEST`, or a number of layers beyond `DEEPEST`.
+        If it is no JSON object, a size is beyond `LARGEST`, a number of layers beyond `DEEPEST`, or
+        a key of `RUNS_CODE` is set.
     """
     need_files(folder, name)
     path = Path(folder) / name
     about = read_json(path)
     check_sizes(about, LARGEST, str(path))
-    _check_depths(about, str(path))
+    for key, value in _leaves(about):
+        if key in RUNS_CODE and value is not None:
+            raise ValueError(
+                f"{path} sets {key}, which may run code: it is not loaded; if the model is one of "
+                "the library's own, take the key out"
+            )
+        if "layers" in str(key) or "depth" in str(key):
+            check_sizes(value, DEEPEST, f"{path}: {key}")
     return about
 
 
@@ -273,11 +282,11 @@ def _shards(index):
     return shards
 
 
-def _check_depths(node, where):
-    for name, value in node.items() if isinstance(node, dict) else ():
-        if "layers" in str(name) or "depth" in str(name):
-            check_sizes(value, DEEPEST, f"{where}: {name}")
-        _check_depths(value, where)
+def _leaves(node):
+    for name, value in node.items():
+        yield name, value
+        if isinstance(value, dict):
+            yield from _leaves(value)
 
 
 def _first_line(error):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from neurodecode.core.claims import FalseClaim
 from neurodecode.diffusion.captioner import PictureCaptioner
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[BOS]", *"abcdefghijklmnopqrst"]
@@ -103,7 +102,7 @@ def test_a_network_without_all_its_tensors_is_refused(folder, tmp_path):
     state = load_file(broken / "model.safetensors")
     lost = max(state, key=lambda name: state[name].numel())
     save_file({k: v for k, v in state.items() if k != lost}, broken / "model.safetensors")
-    with pytest.raises(ValueError, match="lacks|cannot be loaded"):
+    with pytest.raises(ValueError, match="lack 1 tensors|cannot be loaded"):
         PictureCaptioner(str(broken))
 
 
@@ -112,12 +111,12 @@ def test_sizes_that_the_weights_do_not_fill_are_refused(folder, tmp_path):
     config = json.loads((broken / "config.json").read_text())
     (config.get("text_config") or config)["vocab_size"] = 1_000_000
     (broken / "config.json").write_text(json.dumps(config))
-    with pytest.raises(FalseClaim, match="of different networks"):
+    with pytest.raises(ValueError, match="of different models"):
         PictureCaptioner(str(broken))
 
 
 def test_a_model_of_another_kind_is_refused(folder, tmp_path):
     broken = shutil.copytree(folder, tmp_path / "broken")
     (broken / "config.json").write_text(json.dumps({"model_type": "bert", "hidden_size": 16}))
-    with pytest.raises(ValueError, match="no captioner of transformers"):
+    with pytest.raises(ValueError, match="makes no network"):
         PictureCaptioner(str(broken))
