@@ -135,7 +135,7 @@ def _generator_of(asked, out, token_dim):
     own = out / "generator"
     path = str(own) if (own / "model_index.json").is_file() else "shipped:generator"
     generator = TokenGenerator(path, device=asked.device)
-    return generator if generator.token_dim == token_dim else None
+    return generator if generator.token_shape[1] == token_dim else None
 
 
 def _machine(asked):

@@ -174,7 +174,7 @@ def test_mistakes_are_answered_with_what_to_do(clip, tmp_path):
         OpenClipTarget("ViT-B-32")
     with pytest.raises(ValueError, match="drop one of the two"):
         OpenClipTarget("shipped:clip", pretrained="openai")
-    with pytest.raises(ValueError, match="shipped: there are clip, generator, prior, reader"):
+    with pytest.raises(ValueError, match="shipped: there are clip, generator, generator_128"):
         OpenClipTarget("shipped:clop")
     with pytest.raises(FileNotFoundError, match="expected where a saved model lies"):
         OpenClipTarget(str(tmp_path / "nothing"))
