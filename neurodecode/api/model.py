@@ -19,6 +19,7 @@ from neurodecode.core.trust import foreign, trusted
 from neurodecode.core.views import View
 from neurodecode.stages import predict, reconstruct
 from neurodecode.stages.align import load_fitted
+from neurodecode.stages.samples import line_of, sample_table
 from neurodecode.stages.train import code_digest, code_reader
 
 FARTHEST, NARROWEST = 100, 1e-3  # of scaled responses, which are around 1 and vary by 1
@@ -104,7 +105,7 @@ class TrainedModel:
         n_samples : int
             Of each row.
         """
-        samples = predict.sample_table(rows["row_id"], n_samples)
+        samples = sample_table(rows["row_id"], n_samples)
         n_repeats = rows["n_repeats"].to_numpy()
         known = predict.belief(self.prior, self.trained, "model", subject, said, n_repeats)
         config = self.predict_config
@@ -128,7 +129,7 @@ class TrainedModel:
         config, samples = self.reconstruct_config, said["samples"]
         part = lambda name: said[name].astype(np.float32)
         pictures = reconstruct.generate(config, generator, "model", samples, part)
-        decoded = part("pooled")[reconstruct.line_of(samples)]
+        decoded = part("pooled")[line_of(samples)]
         found = reconstruct.evidence(pictures, decoded, target)
         return pictures, reconstruct.chosen(samples, found)
 

@@ -64,7 +64,7 @@ class VaeTarget:
         device: str = "cpu",
     ):
         folder = model_folder(model, revision, subfolder)
-        self._vae = _load(folder).to(device)
+        self._vae = load_vae(folder).to(device)
         self.picture_px, self._flat = picture_px, flat
         self.batch, self.device = batch, device
         pooled, tokens = self.pictures(np.zeros((1, 8, 8, 3), np.uint8))
@@ -87,9 +87,7 @@ class VaeTarget:
         import torch
 
         with torch.inference_mode():
-            latents = self._vae.encode(rows).latent_dist.mode()  # (n, c, h, w)
-        about = self._vae.config
-        latents = (latents - (about.shift_factor or 0)) * about.scaling_factor
+            latents = latents_of(self._vae, rows)
         tokens = latents.flatten(2).transpose(1, 2)
         pooled = tokens.flatten(1)
         return pooled, pooled[:, None] if self._flat else tokens
@@ -108,17 +106,31 @@ class VaeTarget:
             yield (rows.float() / 127.5 - 1).to(self.device)
 
 
-def _load(folder):
+def load_vae(folder):
+    """Load an AutoencoderKL of diffusers in float32, once its folder is found to hold one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing; the message says which, and how to get it.
+    ValueError
+        If the folder is of another network, or damaged.
+    """
     import torch
     from diffusers import AutoencoderKL
 
     about, path = read_config(folder), folder / "config.json"
+    if about.get("_class_name") != "AutoencoderKL":
+        raise ValueError(
+            f"{path} is of {about.get('_class_name', 'no class of diffusers')}, not of an "
+            "AutoencoderKL: name the folder of one (of a whole pipeline, subfolder=vae)"
+        )
     files = weight_files(folder, "diffusion_pytorch_model")
     check_fit(lambda: AutoencoderKL.from_config(about), files, path)
-    how = {"use_safetensors": True, "local_files_only": True, "torch_dtype": torch.float32}
+    how = {"use_safetensors": True, "local_files_only": True, "dtype": torch.float32}
     how["low_cpu_mem_usage"] = False  # it would need accelerate
     try:
-        vae, found = AutoencoderKL.from_pretrained(folder, output_loading_info=True, **how)
+        vae, found = AutoencoderKL.from_pretrained(str(folder), output_loading_info=True, **how)
     except Exception as error:  # diffusers raises many, over whatever the files say
         lines = str(error).splitlines() or [""]
         raise ValueError(
@@ -127,3 +139,9 @@ def _load(folder):
         ) from error
     check_whole(found, folder)
     return vae.eval().requires_grad_(False)
+
+
+def latents_of(vae, pictures):
+    """The mode of a VAE's posterior, ``(mode - shift_factor) * scaling_factor``: (n, c, h, w)."""
+    mode, about = vae.encode(pictures).latent_dist.mode(), vae.config
+    return (mode - (about.shift_factor or 0)) * about.scaling_factor

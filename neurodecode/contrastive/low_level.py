@@ -14,16 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
+from neurodecode.contrastive.latents import latents_of, load_vae
 from neurodecode.core.ranges import Count
-from neurodecode.weights.folders import (
-    check_fit,
-    check_whole,
-    model_folder,
-    read_config,
-    weight_files,
-)
-
-STEM = "diffusion_pytorch_model"  # of weights, as diffusers saves them
+from neurodecode.weights.folders import model_folder
 
 
 class LowLevel(Protocol):
@@ -110,7 +103,7 @@ class VaeLatents:
         device: str = "cpu",
     ):
         folder = model_folder(model, revision, subfolder)
-        self._vae = _loaded(folder).to(device)
+        self._vae = load_vae(folder).to(device)
         own = self._vae.config
         factor = 2 ** (len(own.block_out_channels) - 1)
         if px % factor:
@@ -135,7 +128,7 @@ class VaeLatents:
 
         size = (self.px, self.px)
         pictures = interpolate(pictures / 127.5 - 1, size, mode="bilinear", antialias=True)
-        return (self._vae.encode(pictures).latent_dist.mode() - self._shift) * self._scale
+        return latents_of(self._vae, pictures)
 
     def _decoded(self, values):
         pictures = self._vae.decode(values / self._scale + self._shift).sample
@@ -153,34 +146,3 @@ class VaeLatents:
                 made = step(given.to(self.device))
             found[some] = made.permute(0, 2, 3, 1).float().cpu().numpy()
         return found
-
-
-def _loaded(folder):
-    """Load an AutoencoderKL in float32, once its folder is found to hold one."""
-    import torch
-    from diffusers import AutoencoderKL
-
-    config = read_config(folder)
-    if config.get("_class_name") != "AutoencoderKL":
-        raise ValueError(
-            f"{folder / 'config.json'} is of {config.get('_class_name', 'no class of diffusers')}, "
-            "not of an AutoencoderKL: name the folder of one (of a whole pipeline, subfolder=vae)"
-        )
-    files = weight_files(folder, STEM)
-    check_fit(lambda: AutoencoderKL.from_config(config), files, folder / "config.json")
-    try:
-        vae, found = AutoencoderKL.from_pretrained(
-            str(folder),
-            dtype=torch.float32,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # any of its parts' own
-        raise ValueError(
-            f"{folder} cannot be loaded by diffusers ({type(error).__name__}: {error}): its "
-            "weights or its configuration are damaged; fetch it again"
-        ) from error
-    check_whole(found, folder)
-    return vae.eval().requires_grad_(False)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 
+from neurodecode.core import stop
 from neurodecode.core.views import reserve
 
 
@@ -64,6 +65,24 @@ class Growing:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, self._count)
+
+    def fill(self, batch, make, progress):
+        """Put all rows that are not there yet, some at a time; told to stop, it stops between.
+
+        Parameters
+        ----------
+        batch : int
+            Rows of one `put`.
+        make : callable (slice) -> dict of ndarray
+            The arrays of these rows.
+        progress : callable (iterable) -> iterable
+            Shows how far it is.
+        """
+        with stop.postponed():
+            for first in progress(range(self.done, self.n_rows, batch)):
+                self.put(**make(slice(first, first + batch)))
+                if stop.asked():
+                    stop.leave()
 
     def _new(self, part, rows):
         shape = (self.n_rows, *rows.shape[1:])

@@ -25,16 +25,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive
 from neurodecode.diffusion.flow_network import FlowNetwork
 from neurodecode.diffusion.sampling import noise_of
-from neurodecode.diffusion.token_belief import TokenBelief, guided
+from neurodecode.diffusion.token_belief import BelievingPrior
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(BelievingPrior):
     """Flow from a Gaussian belief about image tokens to image tokens.
 
     Parameters
@@ -58,7 +58,7 @@ class FlowPrior(nn.Module):
         Euler's steps take one evaluation each, midpoint's two, and err less.
     """
 
-    reads, comes_trained, descends = "tokens", False, True
+    descends = True
 
     def __init__(
         self,
@@ -76,37 +76,16 @@ class FlowPrior(nn.Module):
         n_steps: Count = 4,
         solver: Literal["euler", "midpoint"] = "euler",
     ):
-        super().__init__()
+        super().__init__(n_tokens, dim, linear_components)
         if width % heads:
             raise ValueError(f"width is {width} and heads is {heads}: give a multiple of it")
         if clearest < 1:
             raise ValueError(f"clearest is {clearest}; give 1 (as single trials are) or more")
         self.shape = (n_tokens, dim)
-        self.belief = TokenBelief(n_tokens, dim, linear_components)
         sizes = (width, depth, heads, ff_mult, dropout)
         self.net = FlowNetwork(n_tokens, dim, linear_components, *sizes)
         self.cond_drop, self.clearest, self.time_scale = cond_drop, clearest, time_scale
         self.n_steps, self.solver = n_steps, solver
-
-    def node(self, given: dict) -> dict:
-        """The configuration node that builds this network again: the one it was built from."""
-        return given
-
-    def statistics(self) -> dict:
-        """Nothing: tokens are standardised by the training stimuli."""
-        return {}
-
-    def calibrate(self, said: np.ndarray, true: np.ndarray, stimulus: np.ndarray) -> dict:
-        """How far one decoder's tokens are to be believed, see `belief.calibrate`."""
-        return self.belief.calibrate(said, true, stimulus)
-
-    def condition(self, said: np.ndarray, calibration: dict, n_repeats: np.ndarray) -> np.ndarray:
-        """Beliefs (n, 2, n_components), see `belief.believe`."""
-        return self.belief.condition(said, calibration, n_repeats)
-
-    def prepare(self, tokens: Tensor, brain: Tensor, truth: Tensor) -> None:
-        """Fit what is not learned by descent, before training; arguments as of `TokenBelief`."""
-        self.belief.fit(tokens, brain, truth)
 
     def velocity(self, x_t: Tensor, t: Tensor, belief: Tensor) -> Tensor:
         """What the network says of dx / d(angle) at times t (n,), (n, n_tokens, dim)."""
@@ -188,9 +167,7 @@ class FlowPrior(nn.Module):
         """
         if eta != 0:
             raise ValueError(f"predict.eta is {eta}, but a flow adds no noise: predict.eta=0")
-        if belief is not None and len(belief) != len(seeds):
-            raise ValueError(f"{len(belief)} beliefs, {len(seeds)} seeds: give one each")
-        belief = self.belief.nothing(len(seeds)) if belief is None else guided(belief, guidance)
+        belief = self.asked(belief, seeds, guidance)
         mean, variance = belief.unbind(dim=1)
         noise = noise_of(self.belief.basis.components.new_empty(self.shape), seeds)
         x = self.belief.tokens(mean) + self.belief.draw(noise, variance)

@@ -135,3 +135,49 @@ def guided(belief: Tensor, guidance: float) -> Tensor:
     mean, variance = belief.unbind(dim=1)
     precision = 1 + guidance * (1 / variance - 1)
     return torch.stack([guidance * mean / variance, torch.ones_like(mean)], 1) / precision[:, None]
+
+
+class BelievingPrior(nn.Module):
+    """What priors have in common that are given a belief about tokens, fitted in the run.
+
+    Parameters
+    ----------
+    n_tokens, dim : int
+        Image tokens and their size.
+    linear_components : int
+        Principal components of the tokens of which something is believed.
+    """
+
+    reads, comes_trained = "tokens", False
+
+    def __init__(self, n_tokens: int, dim: int, linear_components: int):
+        super().__init__()
+        self.belief = TokenBelief(n_tokens, dim, linear_components)
+
+    def node(self, given: dict) -> dict:
+        """The configuration node that builds this prior again: the one it was built from."""
+        return given
+
+    def statistics(self) -> dict:
+        """Nothing: tokens are standardised by the training stimuli."""
+        return {}
+
+    def calibrate(self, said: np.ndarray, true: np.ndarray, stimulus: np.ndarray) -> dict:
+        """How far one decoder's tokens are to be believed, see `belief.calibrate`."""
+        return self.belief.calibrate(said, true, stimulus)
+
+    def condition(self, said: np.ndarray, calibration: dict, n_repeats: np.ndarray) -> np.ndarray:
+        """Beliefs (n, 2, n_components), see `belief.believe`."""
+        return self.belief.condition(said, calibration, n_repeats)
+
+    def prepare(self, tokens: Tensor, brain: Tensor, truth: Tensor) -> None:
+        """Fit what is not learned by descent, before training; arguments as of `TokenBelief`."""
+        self.belief.fit(tokens, brain, truth)
+
+    def asked(self, belief: Tensor | None, seeds: list[int], guidance: float) -> Tensor:
+        """The belief that samples are drawn from: guided, or that nothing was seen."""
+        if belief is None:
+            return self.belief.nothing(len(seeds))
+        if len(belief) != len(seeds):
+            raise ValueError(f"{len(belief)} beliefs, {len(seeds)} seeds: give one each")
+        return guided(belief, guidance)

@@ -39,6 +39,7 @@ from neurodecode.stages.reading import (
     stimulus_rows,
     stimulus_tables,
 )
+from neurodecode.stages.samples import line_of, sample_table
 from neurodecode.stages.train import code_reader
 from neurodecode.weights import named_folders
 
@@ -313,14 +314,6 @@ def samples_per_row(stimulus_id, gallery, n_samples):
     return np.where(many, n_samples, 1)
 
 
-def sample_table(row_id, n_per_row):
-    """One line per sample: its row, and its number within the row from 0."""
-    import pandas as pd
-
-    table = pd.DataFrame({"row_id": np.repeat(row_id.to_numpy(), n_per_row)})
-    return table.assign(sample=table.groupby("row_id", sort=False).cumcount())
-
-
 def belief(prior, trained, decoder, subject, said, n_repeats):
     """What the prior is given of each row; None: no brain, or no prior."""
     if prior is None or decoder == "prior_only":
@@ -341,11 +334,6 @@ def with_tokens(config, prior, trained, known, said, samples):
     elif "tokens" in said:
         said = said | {"tokens": natural(said["tokens"][line_of(samples)], trained)}
     return said | {"samples": samples}
-
-
-def line_of(samples):
-    """The row of each line of `samples`, as a number."""
-    return samples.groupby("row_id", sort=False).ngroup().to_numpy()
 
 
 def draw(config, prior, known, samples):

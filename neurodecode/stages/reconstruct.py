@@ -6,11 +6,11 @@ is nearest to the embedding decoded from the brain. The true picture has no part
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from neurodecode.core import stop
 from neurodecode.core.build import build
 from neurodecode.core.errors import UserError
 from neurodecode.core.growing import Growing
@@ -19,6 +19,7 @@ from neurodecode.core.seeds import child_seed
 from neurodecode.core.stage import stage
 from neurodecode.stages import halves
 from neurodecode.stages.captioning import caption_pictures
+from neurodecode.stages.samples import line_of
 from neurodecode.weights import named_folders
 
 POLICIES = {
@@ -165,16 +166,16 @@ def stream(config, generator, target, condition, samples, said, out):
         their ``evidence``, see `evidence`.
     """
     made = Growing(out.work, condition, len(samples))
-    firsts = range(made.done, len(samples), config.batch)
-    with stop.postponed():
-        for first in out.progress(firsts, label=f"{condition}: pictures, in batches"):
-            some = slice(first, first + config.batch)
-            pictures = generate(config, generator, condition, samples, said, some)
-            row, seen = line_of(samples)[some], target.pictures(pictures)[0]
-            found = nearness(seen, said("pooled")[row])
-            made.put(pictures=pictures, evidence=found, embedded=seen.astype(np.float32))
-            if stop.asked():
-                stop.leave()
+    lines = line_of(samples)
+
+    def paint(some):
+        pictures = generate(config, generator, condition, samples, said, some)
+        seen = target.pictures(pictures)[0]
+        found = nearness(seen, said("pooled")[lines[some]])
+        return {"pictures": pictures, "evidence": found, "embedded": seen.astype(np.float32)}
+
+    progress = partial(out.progress, label=f"{condition}: pictures, in batches")
+    made.fill(config.batch, paint, progress)
     return made
 
 
@@ -197,11 +198,6 @@ def generate(config, generator, condition, samples, said, some=slice(None)):
         more["captions"] = said("captions")[row].tolist()
     tokens = said("tokens")[some]
     return generator.generate(tokens, seeds, strength=config.strength, batch=config.batch, **more)
-
-
-def line_of(samples):
-    """The row of each line of `samples`, as a number."""
-    return samples.groupby("row_id", sort=False).ngroup().to_numpy()
 
 
 def evidence(pictures, decoded, target):

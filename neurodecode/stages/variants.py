@@ -6,10 +6,10 @@ no part in them.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from neurodecode.core import stop
 from neurodecode.core.build import build
 from neurodecode.core.growing import Growing
 from neurodecode.stages import reconstruct
@@ -42,14 +42,11 @@ def paint_variants(config, generator, inputs, samples, out):
     picked = samples[samples["chosen"]]
     for name in names:
         made = Growing(out.work, name, len(picked))
-        firsts = range(made.done, len(picked), config.batch)
-        with stop.postponed():
-            for first in out.progress(firsts, label=f"{name}: pictures, in batches"):
-                some = slice(first, first + config.batch)
-                pictures = PAINT[name](config, generator, inputs, picked, some, out)
-                made.put(pictures=pictures)
-                if stop.asked():
-                    stop.leave()
+        paint = lambda some, f=PAINT[name]: {
+            "pictures": f(config, generator, inputs, picked, some, out)
+        }
+        progress = partial(out.progress, label=f"{name}: pictures, in batches")
+        made.fill(config.batch, paint, progress)
         made.give("pictures", out.path(f"{name}/pictures.npy"))
         out.save_table(f"{name}/samples.tsv", picked[LINES])
     about = [{"name": name, "of": OF, "about": ABOUT[name]} for name in names]

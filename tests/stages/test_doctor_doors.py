@@ -319,7 +319,10 @@ def test_a_broken_file_of_epochs_is_named(tmp_path):
 def test_the_installation_is_described(tmp_path):
     found = installation.examine_installation(tmp_path / "store")
     rows = dict(found.sections[0].rows)
-    assert rows["weights"] == "clip, generator, generator_128, prior, reader" and "GB free" in rows["store"]
+    assert (
+        rows["weights"] == "clip, generator, generator_128, prior, reader"
+        and "GB free" in rows["store"]
+    )
     assert dict(found.sections[1].rows)["numpy"] == np.__version__
     assert found.code == 0 and "neurodecode run experiment=demo" in as_text(found)
 

@@ -8,6 +8,7 @@ import pytest
 
 from neurodecode.core.seeds import child_seed
 from neurodecode.stages import halves, predict
+from neurodecode.stages.samples import sample_table
 from tests.stages.test_train import N_TEST, config, run_predict, run_train, study
 
 __all__ = ["study"]
@@ -58,7 +59,7 @@ def test_all_halves_of_all_stimuli_share_one_noise():
 
             return torch.as_tensor(seeds, dtype=torch.float64)[:, None, None]
 
-    samples = predict.sample_table(pd.Series(["a", "b"]), 1)
+    samples = sample_table(pd.Series(["a", "b"]), 1)
     asked = predict.PredictConfig()
     own = predict.draw(asked, Prior(), None, samples).ravel()
     shared = predict.draw(asked, Prior(), None, samples.assign(noise=halves.NOISE)).ravel()

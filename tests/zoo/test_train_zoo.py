@@ -95,7 +95,9 @@ def test_mistakes_are_answered_in_one_line(tmp_path):
     assert "train-zoo needs a folder of pictures" in done("px=32", code=2)
     assert "no folder" in done(f"pictures={tmp_path / 'none'}", code=2)
     assert "did you mean batch?" in done(f"pictures={tmp_path}", "bach=3", code=2)
-    assert "there is no such choice; there are clip_bigg14_pooled" in done(f"pictures={tmp_path}", "clip=vit", code=2)
+    assert "there is no such choice; there are clip_bigg14_pooled" in done(
+        f"pictures={tmp_path}", "clip=vit", code=2
+    )
 
 
 @pytest.mark.parametrize(
