@@ -17,7 +17,8 @@ PAGE = ROOT / "docs" / "decoders.md"
 TABLES = ROOT / "docs" / "tables"
 NEEDED = ("system", "paper", "row", "data", "n_test", "split", "selection", "candidates")
 NEEDED += ("repeats", "provenance", "figures", "quirks", "at_size")
-HEAD = (ROOT / "docs" / "decoders_head.md").read_text(encoding="utf-8")
+READING = (TABLES / "decoders_reading.md").read_text(encoding="utf-8")
+HEAD = (TABLES / "decoders_head.md").read_text(encoding="utf-8")
 
 
 def rows():
@@ -69,7 +70,10 @@ def system(name, rows_of):
     for row, about in rows_of.items():
         at_size = " ".join(["size=published", *about["at_size"]])
         lines += ["", f"### {about['row']}", "", "```bash"]
-        lines += [f"neurodecode run experiment={row}", f"neurodecode run experiment={row} {at_size}"]
+        lines += [
+            f"neurodecode run experiment={row}",
+            f"neurodecode run experiment={row} {at_size}",
+        ]
         lines += ["```", ""]
         facts = {"Data": about["data"], "Test stimuli": about["n_test"], "Split": about["split"]}
         facts |= {"Candidates": about["candidates"], "Selection": about["selection"]}
@@ -92,11 +96,11 @@ def same_budget(measured):
     lines = ["## The same budget on the simulated studies", "", *measured.get("about", [])]
     for study in measured.get("studies", []):
         lines += ["", f"### {study['title']}", ""]
-        lines += ["| decoder | top 1 | minus ridge | shuffled | steps | s a step | parameters |"]
+        lines += ["| decoder | top 1 | minus ridge | shuffled | steps | seconds | parameters |"]
         lines += ["|---|---|---|---|---|---|---|"]
         lines += [_line(*row) for row in study["rows"]]
         lines += ["", study["note"]]
-    return "\n".join([*lines, "", *measured.get("says", []), ""])
+    return "\n".join([*lines, "", READING if measured else "", ""])
 
 
 def step_table(steps):
