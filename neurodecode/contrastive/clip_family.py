@@ -5,13 +5,13 @@
 and the cross-entropy of brain i's picture i among the candidates j, and of picture i's brain where
 both directions count. What the systems choose:
 
-| system               | z at unit length | scale                    | both directions | shared credit |
-|----------------------|------------------|--------------------------|-----------------|---------------|
-| brainmagick [1]_     | no               | 1                        | no              | no            |
-| NICE [2]_            | yes              | 1 / 0.07                 | yes             | no            |
-| ATM [3]_             | no               | ln(1 / 0.07), learnt     | yes             | no            |
-| UBP [4]_             | no               | softplus of that, learnt | yes             | no            |
-| CognitionCapturer [5]_ | no             | ln(1 / 0.07)             | yes             | repeats       |
+| system                 | unit length | scale                    | both ways | shared credit |
+|------------------------|-------------|--------------------------|-----------|---------------|
+| brainmagick [1]_       | no          | 1                        | no        | no            |
+| NICE [2]_              | yes         | 1 / 0.07                 | yes       | no            |
+| ATM [3]_               | no          | ln(1 / 0.07), learnt     | yes       | no            |
+| UBP [4]_               | no          | softplus of that, learnt | yes       | no            |
+| CognitionCapturer [5]_ | no          | ln(1 / 0.07)             | yes       | repeats       |
 
 A learnt scale belongs to the network, which returns z already multiplied by it; `scale` is 1 then.
 Of a z that ends in a LayerNorm over D numbers |z| is about sqrt(D): without unit length 2.66 is an
