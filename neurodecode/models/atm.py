@@ -18,6 +18,7 @@ References
 
 import math
 import re
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,10 @@ from neurodecode.core.ranges import Count, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.heads import check_trials
+from neurodecode.models.published_keys import Shapes, convolutions_of, renamed, shape_of, start_of
 from neurodecode.models.tsconv import TSConv, n_steps, projection
+
+SYSTEM = "ATM-S"
 
 LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's parameter, here without its exponential
 
@@ -191,15 +195,18 @@ class ATM(nn.Module):
         What the data decide; `n_times` must be there.
     shared : bool
         True: one network for all subjects, told who it reads; False: one for each, as published.
+    subject_rows : int or None
+        Rows of the table of subjects; None: as many as subjects, or 10 with `compat`.
     n_heads, d_ff, filters, kernel, pool, stride, dropout, projection_dropout, compat
-        See `ATMS`. With `compat` the table of subjects has at least 10 rows, and the row is the
-        number at the end of the subject's name; without, subjects are counted from 0.
+        See `ATMS`. With `compat` a subject's row is the number at the end of its name; without,
+        subjects are counted from 0.
     """
 
     def __init__(
         self,
         sizes: Sizes,
         shared: bool = False,
+        subject_rows: Count | None = None,
         n_heads: Count = 4,
         d_ff: Count = 256,
         filters: Count = 40,
@@ -213,7 +220,7 @@ class ATM(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.row = {s: _number(s) if compat else k for k, s in enumerate(sizes.channels)}
-        rows = 10 if compat else len(self.row)
+        rows = subject_rows or (10 if compat else len(self.row))
         how = (n_heads, d_ff, filters, kernel, pool, stride, dropout, projection_dropout, compat)
         make = lambda n: ATMS(n, sizes.n_times, sizes.dim, rows, None, *how)
         self.encoders = of_subjects(sizes, shared, make)
@@ -227,6 +234,45 @@ class ATM(nn.Module):
         embedding = network(responses, rows)
         tokens, blurry = self.beside(embedding)
         return BrainOutput(tokens, network.logit_scale * embedding, blurry)
+
+
+def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:
+    """Build the network of a published checkpoint on the meta device, and rename its keys.
+
+    Parameters
+    ----------
+    state : dict of tuple
+        Shapes by published key, whatever stands before ``encoder.enc_embedding``.
+
+    Returns
+    -------
+    network : ATM
+        With the published slips, of one subject, ``sub-01``.
+    names : dict of str
+        ``{published key: key in the network}``; layers that nothing reads have none.
+
+    Raises
+    ------
+    ValueError
+        If the layout is not the published one.
+    """
+    embedding = "encoder.enc_embedding.value_embedding.weight"
+    start = start_of(state, embedding, SYSTEM)
+    layer = f"{start}encoder.encoder.attn_layers.0."
+    if f"{layer}conv1.weight" in state:
+        raise ValueError(
+            "its feed-forward layers are 1 × 1 convolutions, an older form: take their last axis "
+            "off and call conv1 and conv2 linear1 and linear2"
+        )
+    options, dim, _ = convolutions_of(state, f"{start}enc_eeg.0.", f"{start}proj_eeg.", SYSTEM)
+    sizes = Sizes({"sub-01": options.pop("n_channels")}, dim)
+    sizes = replace(sizes, n_times=shape_of(state, start + embedding, SYSTEM)[1])
+    table = f"{start}encoder.enc_embedding.subject_embedding.subject_embedding.weight"
+    options["d_ff"] = shape_of(state, f"{layer}linear1.weight", SYSTEM)[0]
+    options["subject_rows"] = shape_of(state, table, SYSTEM)[0]
+    with torch.device("meta"):
+        network = ATM(sizes, compat=True, **options)
+    return network, renamed(state, start, network)
 
 
 def _number(subject):

@@ -21,7 +21,10 @@ from neurodecode.core.ranges import Count, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.heads import check_trials
+from neurodecode.models.published_keys import Shapes, convolutions_of, renamed, shape_of, start_of
 from neurodecode.models.tsconv import TSConv, n_steps, projection
+
+SYSTEM = "CognitionCapturer"
 
 
 class Cogcap(nn.Module):
@@ -93,7 +96,7 @@ class TimeAttention(nn.Module):
 
 
 def sin_cos(n_times: int, width: int) -> Tensor:
-    """Sine and cosine of t / 10000^(2 i / width) at columns 2 i, 2 i + 1: float64 (n_times, width)."""
+    """Sine and cosine of t / 10000^(2 i / width) in columns 2 i and 2 i + 1; float64."""
     column = torch.arange(width)
     frequency = torch.exp(-math.log(10000) * (column - column % 2).double() / width)
     angle = torch.arange(n_times).double()[:, None] * frequency
@@ -141,3 +144,34 @@ class CognitionCapturer(nn.Module):
         embedding = network_of(self.encoders, subject)(responses)
         tokens, blurry = self.beside(embedding)
         return BrainOutput(tokens, embedding, blurry)
+
+
+def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:
+    """Build the network of a published checkpoint on the meta device, and rename its keys.
+
+    Parameters
+    ----------
+    state : dict of tuple
+        Shapes by published key, whatever stands before ``attention_model``.
+
+    Returns
+    -------
+    network : CognitionCapturer
+        Of one subject, ``sub-01``.
+    names : dict of str
+        ``{published key: key in the network}``; linear layers that nothing reads have none.
+
+    Raises
+    ------
+    ValueError
+        If the layout is not the published one.
+    """
+    wide = "attention_model.transformer_encoder.layers.0.linear1.weight"
+    start = start_of(state, wide, SYSTEM)
+    options, dim, _ = convolutions_of(state, f"{start}enc_eeg.0.", f"{start}proj_eeg.", SYSTEM)
+    n_channels = options.pop("n_channels")
+    n_times = shape_of(state, f"{start}subject_wise_linear.0.weight", SYSTEM)[0]
+    sizes = Sizes({"sub-01": n_channels}, dim, n_times=n_times)
+    with torch.device("meta"):
+        network = CognitionCapturer(sizes, d_ff=shape_of(state, start + wide, SYSTEM)[0], **options)
+    return network, renamed(state, start, network)

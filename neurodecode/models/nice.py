@@ -16,8 +16,10 @@ from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.electrode_attention import graph_attention, self_attention
 from neurodecode.models.heads import check_trials
+from neurodecode.models.published_keys import Shapes, convolutions_of, start_of
 from neurodecode.models.tsconv import TSConv, n_steps, projection
 
+MARKS = {"self": "0.fn.0.weight", "graph": "0.fn.0.conv1.bias"}  # keys that tell the attention
 BEFORE = {"none": None, "self": self_attention, "graph": graph_attention}
 Attention = Literal["none", "self", "graph"]
 
@@ -119,3 +121,48 @@ class NICE(nn.Module):
         embedding = network_of(self.encoders, subject)(responses)
         tokens, blurry = self.beside(embedding)
         return BrainOutput(tokens, embedding, blurry)
+
+
+def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:
+    """Build the network of a published checkpoint on the meta device, and rename its keys.
+
+    Parameters
+    ----------
+    state : dict of tuple
+        Shapes by published key: of the encoder's file (``0.tsconv.0.weight``, or ``1.tsconv…``
+        behind an attention), with those of the projection's (``0.weight``), if they were put into
+        one file. Of the encoder alone the projection is missing.
+
+    Returns
+    -------
+    network : NICE
+        Of one subject, ``sub-01``, with the published slip of its attention.
+    names : dict of str
+        ``{published key: key in the network}``.
+
+    Raises
+    ------
+    ValueError
+        If the layout is not the published one.
+    """
+    convolutions = start_of(state, "tsconv.0.weight", "NICE")
+    attention = _attention_of(state, convolutions)
+    options, dim, n_times = convolutions_of(state, convolutions, "", "NICE", (768, 1440))
+    if attention != "none":
+        n_times = state[MARKS[attention]][-1]  # one weight for each sample
+    sizes = Sizes({"sub-01": options.pop("n_channels")}, dim, n_times=n_times)
+    with torch.device("meta"):
+        network = NICE(sizes, attention=attention, compat=True, **options)
+    ours = network.state_dict()
+    parts = [f"encoders.sub-01.{part}." for part in ("Enc_eeg", "Proj_eeg")]
+    return network, {k: part + k for k in state for part in parts if part + k in ours}
+
+
+def _attention_of(state, convolutions):
+    found = [name for name, key in MARKS.items() if key in state]
+    if convolutions == "0." and not found:
+        return "none"
+    if convolutions == "1." and found:
+        return found[0]
+    marks = " or ".join(MARKS.values())
+    raise ValueError(f"NICE has its convolutions at 0.tsconv, or at 1.tsconv behind {marks}")

@@ -89,6 +89,11 @@ def n_steps(n_times: int, kernel: int, pool: int, stride: int) -> int:
     return (n_times - kernel - pool + 1) // stride + 1
 
 
+def n_times_of(steps: int, kernel: int = 25, pool: int = 51, stride: int = 5) -> int:
+    """The fewest samples of which TSConv makes so many averages."""
+    return (steps - 1) * stride + kernel + pool - 1
+
+
 def projection(n_in: int, dim: int, dropout: float) -> nn.Sequential:
     """Features (n, n_in) as an embedding (n, dim) of mean 0 and variance 1 before its own gain."""
     deeper = nn.Sequential(nn.GELU(), nn.Linear(dim, dim), nn.Dropout(dropout))

@@ -18,6 +18,9 @@ from neurodecode.core.ranges import PartShare
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.heads import check_trials
+from neurodecode.models.published_keys import Shapes, renamed, shape_of, start_of
+
+TRIALS = ((17, 250), (63, 250), (271, 201))  # electrodes, samples: of THINGS-EEG2 and THINGS-MEG
 
 
 class EEGProject(nn.Module):
@@ -91,3 +94,32 @@ class UBP(nn.Module):
         embedding = network(responses)
         tokens, blurry = self.beside(embedding)
         return BrainOutput(tokens, network.scale() * embedding, blurry)
+
+
+def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:
+    """Build the network of a published checkpoint on the meta device, and rename its keys.
+
+    Parameters
+    ----------
+    state : dict of tuple
+        Shapes by published key, whatever stands before ``model.0.weight``. How many of the inputs
+        are electrodes is in no shape: it is looked up among the published sizes.
+
+    Returns
+    -------
+    network : UBP
+        Of one subject, ``sub-01``.
+    names : dict of str
+        ``{published key: key in the network}``.
+
+    Raises
+    ------
+    ValueError
+        If the layout is not the published one.
+    """
+    start = start_of(state, "model.1.f.1.weight", "UBP")
+    dim, n_in = shape_of(state, f"{start}model.0.weight", "UBP")
+    n_channels = next((n for n, n_times in TRIALS if n * n_times == n_in), n_in)
+    with torch.device("meta"):
+        network = UBP(Sizes({"sub-01": n_channels}, dim, n_times=n_in // n_channels))
+    return network, renamed(state, start, network)
