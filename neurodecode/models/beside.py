@@ -10,6 +10,8 @@ from neurodecode.models.base import Sizes
 class Beside(nn.Module):
     """Read tokens and a low-level picture linearly from an embedding, where there are targets.
 
+    They leave the embedding alone: the network beside which they stand trains as published.
+
     Parameters
     ----------
     sizes : Sizes
@@ -29,6 +31,7 @@ class Beside(nn.Module):
 
     def forward(self, embedding: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Tokens (n, n_tokens, token_dim) and picture (n, h, w, c), None where there is none."""
+        embedding = embedding.detach()
         tokens = blurry = None
         if self.tokens is not None:
             grid = (self.sizes.n_tokens, self.sizes.token_dim)
