@@ -69,7 +69,10 @@ def system(name, rows_of):
     for row, about in rows_of.items():
         at_size = " ".join(["size=published", *about["at_size"]])
         lines += ["", f"### {about['row']}", "", "```bash"]
-        lines += [f"neurodecode run experiment={row}", f"neurodecode run experiment={row} {at_size}"]
+        lines += [
+            f"neurodecode run experiment={row}",
+            f"neurodecode run experiment={row} {at_size}",
+        ]
         lines += ["```", ""]
         facts = {"Data": about["data"], "Test stimuli": about["n_test"], "Split": about["split"]}
         facts |= {"Candidates": about["candidates"], "Selection": about["selection"]}
