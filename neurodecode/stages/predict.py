@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.core.lazy import slices, taken
+from neurodecode.core.lazy import taken
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
@@ -35,6 +35,7 @@ from neurodecode.stages.halves import (
 )
 from neurodecode.stages.reading import (
     aligned_rows,
+    averaged,
     large,
     stimulus_rows,
     stimulus_tables,
@@ -199,39 +200,6 @@ def test_rows(responses, trials, averaging):
         raise ValueError("there are no test rows for this subject: see split.tsv")
     by = "stimulus_id" if averaging == "repeats" else "trial_id"
     return averaged(responses, trials, by, ["stimulus_id"])
-
-
-def averaged(responses, trials, by, keep=()):
-    """Average trials with the same value in one column.
-
-    Parameters
-    ----------
-    responses : ndarray, shape (n_trials, n_channels[, n_times])
-    trials : DataFrame
-        With ``trial_id`` and the columns that are named.
-    by : str
-        Column to average by; its values become the rows' ids, in sorted order.
-    keep : sequence of str
-        Columns of which a row keeps its first trial's value.
-
-    Returns
-    -------
-    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
-    rows : DataFrame
-        row_id, the kept columns, n_repeats, trial_ids.
-    """
-    import pandas as pd
-
-    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
-    n_repeats = np.bincount(row)
-    means = np.zeros((len(names), *responses.shape[1:]))
-    for part in slices(responses):
-        np.add.at(means, row[part], responses[part])
-    means /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
-    grouped = trials.groupby(row)
-    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
-    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
-    return means.astype(np.float32), pd.DataFrame(rows)
 
 
 def half_rows(measured, trials, half):

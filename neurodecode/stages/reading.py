@@ -120,3 +120,36 @@ def on_device(rows, device):
     from neurodecode.contrastive.rows import placed
 
     return placed(rows, device) if isinstance(rows, Lazy) else torch.as_tensor(rows, device=device)
+
+
+def averaged(responses, trials, by, keep=()):
+    """Average trials with the same value in one column.
+
+    Parameters
+    ----------
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+    trials : DataFrame
+        With ``trial_id`` and the columns that are named.
+    by : str
+        Column to average by; its values become the rows' ids, in sorted order.
+    keep : sequence of str
+        Columns of which a row keeps its first trial's value.
+
+    Returns
+    -------
+    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
+    rows : DataFrame
+        row_id, the kept columns, n_repeats, trial_ids.
+    """
+    import pandas as pd
+
+    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
+    n_repeats = np.bincount(row)
+    means = np.zeros((len(names), *responses.shape[1:]))
+    for part in slices(responses):
+        np.add.at(means, row[part], responses[part])
+    means /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
+    grouped = trials.groupby(row)
+    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
+    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
+    return means.astype(np.float32), pd.DataFrame(rows)

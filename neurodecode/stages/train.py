@@ -12,6 +12,7 @@ that comes trained brings its own code and its own scale of tokens.
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.stages.reading import (
     aligned_rows,
     answered,
+    averaged,
     large,
     mean_row,
     on_device,
@@ -56,6 +58,7 @@ class TrainConfig:
     linear_start: Positive | None = 5.0
     stacking: bool = True
     blurry_weight: NotNegative = 1.0
+    averaging: Literal["none", "repeats"] = "none"
     prior_batch: Count = 64
     prior_batches: Count = 20
     simulator_components: Count = 200
@@ -117,7 +120,8 @@ def run(config, inputs, out):
     told = Told.of(inputs, {s: trials for s, (_, trials) in train.items()}, stimuli, seen)
     controls = fit_controls(told, train, stimuli, asked, seen, fit_all)
 
-    rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
+    sides = (repeats_averaged(side, config.averaging) for side in (train, val))
+    rows, val_rows = (as_rows(side, stimuli, config.device) for side in sides)
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
     sizes = sizes_of(rows, targets, positions_mm(inputs, subjects))
@@ -256,6 +260,13 @@ def fit_controls(told, train, stimuli, tables, seen, fit_all):
     own = told.category.loc[stimuli[seen]].to_numpy()
     means = category_means(own, told.categories, {n: taken(t, seen) for n, t in tables.items()})
     return fitted | {f"category_oracle/{name}": mean for name, mean in means.items()}
+
+
+def repeats_averaged(side, averaging):
+    """Average the trials of each picture and subject, if so asked: what the network learns from."""
+    if averaging == "none":
+        return side
+    return {s: averaged(*trials, "stimulus_id", ["stimulus_id"]) for s, trials in side.items()}
 
 
 def as_rows(side, stimuli, device):
