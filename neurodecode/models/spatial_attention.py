@@ -181,7 +181,7 @@ def layouts(sizes: Sizes, model: str) -> dict[str, np.ndarray]:
     """
     found = {}
     for subject, n_channels in sizes.channels.items():
-        positions_mm = (getattr(sizes, "positions", None) or {}).get(subject)
+        positions_mm = (sizes.positions or {}).get(subject)
         if positions_mm is None:
             raise ValueError(
                 f"model={model} knows sensors by where they lie, and {subject} has no positions: "
