@@ -26,7 +26,6 @@ from torch.nn import functional as F
 from neurodecode.core.ranges import Count, Share
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.brainmagick import SimpleConv, Subjects, check_times
-from neurodecode.models.heads import check_trials
 from neurodecode.models.side_heads import SideHeads
 
 TEMPERATURE = 0.07  # of the contrast, before it is learnt
@@ -97,13 +96,13 @@ class MegModule(nn.Module):
         self.over_time = OVER_TIME[aggregation](width, n_times)
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in heads)
 
-    def code(self, meg: Tensor, places: Tensor, subjects: Tensor) -> Tensor:
-        """The code of trials, (n, width); parameters as of `SimpleConv.forward`."""
-        return self.over_time(self.trunk(meg, places, subjects))
+    def code(self, merged: Tensor, subjects: Tensor) -> Tensor:
+        """The code of trials, (n, width); parameters as of `SimpleConv.code`."""
+        return self.over_time(self.trunk.final(self.trunk.code(merged, subjects)))
 
     def forward(self, meg: Tensor, places: Tensor, subjects: Tensor) -> list[Tensor]:
-        """What each head says of trials, (n, its size)."""
-        code = self.code(meg, places, subjects)
+        """What each head says of trials, (n, its size); parameters as of `SimpleConv.forward`."""
+        code = self.code(self.trunk.merger(meg, places), subjects)
         return [head(code) for head in self.heads]
 
 
@@ -165,8 +164,11 @@ class Benchetrit(nn.Module):
         ValueError
             For a subject, channels or times that the network was not made for.
         """
-        check_trials(responses, subject, self.sizes)
-        code = self.net.code(responses, *self.subjects(subject, len(responses)))
+        return self.together({subject: responses})
+
+    def together(self, responses: dict[str, Tensor]) -> BrainOutput:
+        """Decode trials of several subjects, in their order, as one batch of its batch norms."""
+        code = self.net.code(*self.subjects(self.net.trunk.merger, responses))
         sharpness = self.scale.clamp(max=math.log(HIGHEST)).exp()
         pooled = sharpness * F.normalize(self.net.heads[0](code), dim=1)
         tokens, blurry = self.side(code)

@@ -115,10 +115,10 @@ class SimpleConv(nn.Module):
             nn.Conv1d(hidden, 2 * hidden, 1), nn.GELU(), nn.ConvTranspose1d(2 * hidden, out, 1)
         )
 
-    def code(self, meg: Tensor, places: Tensor, subjects: Tensor) -> Tensor:
-        """What the head reads, (n, hidden, n_times); parameters as of `forward`."""
-        x = self.initial_linear(self.merger(meg, places))
-        return self.encoders["meg"](self.subject_layers(x, subjects))
+    def code(self, merged: Tensor, subjects: Tensor) -> Tensor:
+        """What the head reads, (n, hidden, n_times), of virtual channels (n, …, n_times)."""
+        x = self.subject_layers(self.initial_linear(merged), subjects)
+        return self.encoders["meg"](x)
 
     def forward(self, meg: Tensor, places: Tensor, subjects: Tensor) -> Tensor:
         """Decode trials at every time.
@@ -134,7 +134,7 @@ class SimpleConv(nn.Module):
         -------
         said : Tensor, shape (n, out, n_times)
         """
-        return self.final(self.code(meg, places, subjects))
+        return self.final(self.code(self.merger(meg, places), subjects))
 
 
 class Brainmagick(nn.Module):
@@ -157,7 +157,7 @@ class Brainmagick(nn.Module):
         Functions of the attention's Fourier basis; twice a square number.
     radius : float
         Sensors so near to a random point are hidden in training; the layout's sides are 1. One
-        point for all trials that are decoded together.
+        point for all trials of a batch.
     depth : int
         Convolutions.
     dilation_period : int
@@ -204,8 +204,15 @@ class Brainmagick(nn.Module):
         ValueError
             For a subject, channels or times that the network was not made for.
         """
-        check_trials(responses, subject, self.sizes)
-        code = self.net.code(responses, *self.subjects(subject, len(responses)))
+        return self.together({subject: responses})
+
+    def together(self, responses: dict[str, Tensor]) -> BrainOutput:
+        """Decode trials of several subjects, in their order, as one batch of its batch norms.
+
+        These learn one mean and variance for all subjects. Shown them one by one, they would be
+        tested with numbers that fit none.
+        """
+        code = self.net.code(*self.subjects(self.net.merger, responses))
         said = self.net.final(code)  # (n, out, n_times)
         tokens, blurry = self.side(code.mean(dim=2))
         if self.readout == "time":
@@ -216,20 +223,43 @@ class Brainmagick(nn.Module):
 
 
 class Subjects(nn.Module):
-    """Numbers of the subjects, in the order of their names, and the layouts of their sensors."""
+    """Brings trials of any subjects to the virtual channels that all share.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    model : str
+        As it is named to the user.
+    """
 
     def __init__(self, sizes: Sizes, model: str):
         super().__init__()
-        self.order = sorted(sizes.channels)
+        self.sizes, self.order = sizes, sorted(sizes.channels)
         for subject, places in layouts(sizes, model).items():
             number = self.order.index(subject)
-            self.register_buffer(f"places_{number}", torch.from_numpy(places), persistent=False)
+            self.register_buffer(f"places_{number}", torch.from_numpy(places)[None], False)
 
-    def forward(self, subject: str, n: int) -> tuple[Tensor, Tensor]:
-        """Layout, (1, n_sensors, 2), and the subject's number n times."""
-        number = self.order.index(subject)
-        places = getattr(self, f"places_{number}")
-        return places[None], torch.full((n,), number, device=places.device)
+    def forward(self, merger: ChannelMerger, responses: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Merge the sensors of each subject, all less the same disc.
+
+        Parameters
+        ----------
+        merger : ChannelMerger
+        responses : dict of Tensor, each (n_trials, n_channels of the subject, n_times)
+
+        Returns
+        -------
+        merged : Tensor, shape (n, n_virtual, n_times)
+        subjects : Tensor of int, shape (n,)
+            Places in the sorted names.
+        """
+        merged, numbers, hidden = [], [], merger.draw() if merger.training else None
+        for subject, x in responses.items():
+            check_trials(x, subject, self.sizes)
+            number = self.order.index(subject)
+            merged.append(merger(x, getattr(self, f"places_{number}"), hidden))
+            numbers.append(torch.full((len(x),), number, device=x.device))
+        return torch.cat(merged), torch.cat(numbers)
 
 
 def at_times(said: Tensor, n_tokens: int) -> Tensor:

@@ -75,7 +75,7 @@ class ChannelMerger(nn.Module):
         self.heads = nn.Parameter(torch.randn(n_out, basis) / math.sqrt(basis))
         self.radius = radius
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+    def forward(self, x: Tensor, places: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Merge channels.
 
         Parameters
@@ -83,6 +83,8 @@ class ChannelMerger(nn.Module):
         x : Tensor, shape (n, n_sensors, n_times)
         places : Tensor, shape (n or 1, n_sensors, 2)
             In the unit square; a sensor outside it, (-0.1, -0.1), is not known.
+        hidden : Tensor, shape (2,), optional
+            Centre of the disc that is hidden, from `draw`; None: one is drawn.
 
         Returns
         -------
@@ -90,16 +92,19 @@ class ChannelMerger(nn.Module):
         """
         known = (places >= 0).all(dim=-1)  # (n, n_sensors)
         if self.training and self.radius > 0:
-            known = self._less_a_disc(known, places)
+            known = self._less_a_disc(known, places, self.draw() if hidden is None else hidden)
         scores = fourier_basis(places, self.heads.shape[1]) @ self.heads.T
         scores = scores.masked_fill(~known[..., None], -torch.inf)
         weights = scores.softmax(dim=1)  # (n, n_sensors, n_out): over sensors
         return torch.einsum("nct,ncd->ndt", x, weights.expand(len(x), -1, -1))
 
-    def _less_a_disc(self, known, places):
+    def draw(self) -> Tensor:
+        """A point of the unit square."""
+        return torch.rand(2)
+
+    def _less_a_disc(self, known, places, centre):
         """Hide what lies in one disc of the layout, for all trials; all of a trial's never."""
-        centre = torch.rand(2).to(places)
-        left = known & ((places - centre).norm(dim=-1) > self.radius)
+        left = known & ((places - centre.to(places)).norm(dim=-1) > self.radius)
         return torch.where(left.any(dim=-1, keepdim=True), left, known)
 
 

@@ -116,7 +116,7 @@ def test_pooled_has_the_length_of_the_learnt_inverse_temperature_and_at_most_100
     net = network().eval()
     pooled = net(trials(), "sub-01").pooled
     torch.testing.assert_close(pooled.norm(dim=1), torch.full((5,), 1 / 0.07))
-    code = net.net.code(trials(), *net.subjects("sub-01", 5))
+    code = net.net.code(*net.subjects(net.net.trunk.merger, {"sub-01": trials()}))
     torch.testing.assert_close(F.cosine_similarity(pooled, net.net.heads[0](code)), torch.ones(5))
     with torch.no_grad():
         net.scale.fill_(9.0)

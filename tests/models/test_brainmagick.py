@@ -218,12 +218,26 @@ def test_pooled_over_time_is_all_tokens_or_their_mean():
 def test_without_times_in_the_targets_pooled_is_the_mean_over_time():
     net = Brainmagick(sizes(7, blurry=(3, 3, 3)), readout="mean", **SMALL).eval()
     output = net(trials(), "sub-01")
-    said = net.net(trials(), *net.subjects("sub-01", 5))
+    said = net.net(trials(), net.subjects.places_0, torch.zeros(5, dtype=torch.long))
     torch.testing.assert_close(output.pooled, said.mean(dim=2))
     assert output.tokens.shape == (5, 4, 6) and output.blurry.shape == (5, 3, 3, 3)
     assert (output.blurry == 0.5).all()  # it starts grey
     plain = Brainmagick(sizes(7, 0, 0), readout="mean", **SMALL)(trials(), "sub-01")
     assert plain.tokens is None and plain.blurry is None
+
+
+def test_subjects_together_are_one_batch_of_the_batch_norms_with_one_hidden_disc():
+    net = Brainmagick(sizes(), **SMALL)
+    both = {"sub-02": trials(4, 7), "sub-01": trials(5, 9)}
+    apart = torch.cat([net.eval()(x, s).pooled for s, x in both.items()])
+    torch.testing.assert_close(net.together(both).pooled, apart)
+    centres = []
+    net.net.merger.register_forward_pre_hook(lambda module, given: centres.append(given[2]))
+    norm = net.train().net.encoders["meg"].sequence[0][1]
+    seen = []
+    norm.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    net.together(both)
+    assert seen == [9] and len(centres) == 2 and torch.equal(*centres)
 
 
 def test_subjects_differ_in_their_matrix_alone():
