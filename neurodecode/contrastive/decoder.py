@@ -99,8 +99,15 @@ def _responses(rows, batch, dealt: Dealt, mixture) -> dict[str, Tensor]:
 
 
 def _decoded(model, responses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the network answers to trials of all subjects, one subject after the other."""
-    outputs = [model(seen, subject)._asdict() for subject, seen in responses.items()]
+    """What the network answers to trials of all subjects, one subject after the other.
+
+    A network with batch norms that all subjects share has a method ``together(responses)``, which
+    answers to all of them at once.
+    """
+    if hasattr(model, "together"):
+        outputs = [model.together(responses)._asdict()]
+    else:
+        outputs = [model(seen, subject)._asdict() for subject, seen in responses.items()]
     return {
         name: _at_least_float(torch.cat([o[name] for o in outputs]))
         for name, part in outputs[0].items()

@@ -33,6 +33,9 @@ class NoiseWhitening:
         picture, at each time, averaged over times. ``epochs``: over the times of each trial,
         averaged over the trials of a picture and over pictures, signal included, as the EEG
         decoders of THINGS-EEG2 have it (Guggenmos' "epochs"); there it is made for each session.
+    quartiles : "interpolated" or "sorted"
+        Of the robust scale: as numpy takes them, or the value at place int(q n) of the sorted ones,
+        as Défossez et al. (2023) do.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class NoiseWhitening:
         whiten: bool = True,
         shrinkage: Literal["ledoit_wolf"] | Share = "ledoit_wolf",
         covariance: Literal["noise", "epochs"] = "noise",
+        quartiles: Literal["interpolated", "sorted"] = "interpolated",
     ):
+        self.quartiles = quartiles
         self.robust, self.clamp, self.whiten, self.shrinkage = robust, clamp, whiten, shrinkage
         self.covariance = covariance
 
@@ -70,7 +75,7 @@ class NoiseWhitening:
         if not len(responses):
             raise ValueError("there are no training rows to fit the scaling on")
         _check_finite(responses)
-        centre, scale = _centre_and_scale(responses, self.robust)
+        centre, scale = self._centre_and_scale(responses)
         state = {"centre": centre, "scale": scale}
         if self.whiten and self.covariance == "epochs":
             state["whitener"] = self._whitener_of_epochs(responses, trials, state)
@@ -91,7 +96,7 @@ class NoiseWhitening:
         for channels in _shares(rows.shape[1], len(rows) * row_bytes(rows)):
             block = rows.part(channels)
             _check_finite(block)
-            centre_and_scale.append(_centre_and_scale(block, self.robust))
+            centre_and_scale.append(self._centre_and_scale(block))
         centre, scale = map(np.concatenate, zip(*centre_and_scale, strict=True))
         state = {"centre": centre, "scale": scale}
         if self.whiten:
@@ -139,6 +144,17 @@ class NoiseWhitening:
         if not self.whiten:
             return limited
         return np.einsum("dc,nc...->nd...", state["whitener"], limited, optimize=True)
+
+    def _centre_and_scale(self, responses):
+        """Per channel over trials and times; the scale of a constant channel is 0."""
+        by_channel = np.moveaxis(responses, 1, 0).reshape(responses.shape[1], -1)
+        varies = np.ptp(by_channel, axis=1) > 0
+        if self.robust:
+            centre, scale = robust_scale(by_channel, self.quartiles)
+        else:
+            centre = by_channel.mean(axis=1, dtype=float)
+            scale = by_channel.std(axis=1, dtype=float)
+        return centre.astype(np.float32), np.where(varies, scale, 0).astype(np.float32)
 
     def _limited(self, responses, state):
         along = (slice(None), *[None] * (np.ndim(responses) - 2))
@@ -227,16 +243,21 @@ def _check_finite(responses):
         raise ValueError(f"{bad} channels hold values that are not finite: preprocess them again")
 
 
-def _centre_and_scale(responses, robust):
-    """Per channel over trials and times; the scale of a constant channel is 0."""
-    by_channel = np.moveaxis(responses, 1, 0).reshape(responses.shape[1], -1)
-    varies = np.ptp(by_channel, axis=1) > 0
-    if robust:
-        low, centre, high = np.percentile(by_channel, [25, 50, 75], axis=1)
-        scale = np.where(high > low, high - low, 1)
+def robust_scale(by_channel, quartiles="interpolated"):
+    """Return median and interquartile range of each channel; a range of 0 counts as 1.
+
+    Parameters
+    ----------
+    by_channel : ndarray, shape (n_channels, n_values)
+    quartiles : "interpolated" or "sorted"
+        See `NoiseWhitening`.
+    """
+    if quartiles == "sorted":
+        places = [int(q * by_channel.shape[1]) for q in (0.25, 0.5, 0.75)]
+        low, centre, high = np.partition(by_channel, places, axis=1)[:, places].T
     else:
-        centre, scale = by_channel.mean(axis=1, dtype=float), by_channel.std(axis=1, dtype=float)
-    return centre.astype(np.float32), np.where(varies, scale, 0).astype(np.float32)
+        low, centre, high = np.percentile(by_channel, [25, 50, 75], axis=1)
+    return centre, np.where(high > low, high - low, 1)
 
 
 def _residuals(responses, group):

@@ -112,6 +112,19 @@ def test_what_a_network_does_not_answer_is_not_regressed(echo):
     assert set(validation_scores(Mute(), rows, targets)) == {"score", "top1"}
 
 
+def test_a_network_that_decodes_subjects_together_is_asked_once(echo):
+    class Together(Echo):
+        def together(self, responses):
+            self.heard = {subject: len(x) for subject, x in responses.items()}
+            return self(torch.cat([*responses.values()]), "all")
+
+    rows, targets = echo
+    batch, network = batch_of(rows), Together()
+    parts = decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(network, batch, 0)
+    assert network.heard == {subject: len(chosen) for subject, chosen in batch.rows.items()}
+    assert parts == decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(Echo(), batch, 0)
+
+
 def test_a_network_hears_of_each_epoch(echo):
     class Hears(torch.nn.Linear):
         def __init__(self):

@@ -9,7 +9,8 @@ from neurodecode.core.build import check_targets
 from neurodecode.core.lazy import Lazy, Mapped
 from neurodecode.signal import whitening
 from neurodecode.signal.scaling import Standard
-from neurodecode.signal.whitening import NoiseWhitening, noise_of
+from neurodecode.signal.whitening import NoiseWhitening, noise_of, robust_scale
+from tests.golden.rule import data, golden
 
 N_CHANNELS, N_TIMES = 6, 8
 
@@ -284,3 +285,25 @@ def test_covariance_over_epochs_of_rows_on_disk_is_the_same(made, tmp_path, monk
     scaler = NoiseWhitening(covariance="epochs")
     expected = scaler.fit(responses, trials)["whitener"]
     np.testing.assert_allclose(scaler.fit_rows(rows, trials)["whitener"], expected, rtol=1e-5)
+
+
+def test_the_published_robust_scale_agrees_with_the_golden_numbers():
+    case = golden("brainmagick_robust_scaler")
+    values = data("scaler", (37, 3)).astype(np.float32)
+    values[:, 2] = 0
+    centre, scale = robust_scale(values.T, "sorted")
+    np.testing.assert_allclose(centre, case["center"], rtol=1e-6)
+    np.testing.assert_allclose(scale, case["scale"], rtol=1e-6)
+    assert (np.sort(values, axis=0)[case["index"][1]] == centre).all()
+
+
+def test_published_quartiles_are_values_that_occurred():
+    responses = data("quartiles", (6, 2, 3)).astype(np.float32)
+    states = {
+        quartiles: NoiseWhitening(robust=True, whiten=False, quartiles=quartiles).fit(
+            responses, trials_of(6, 1)
+        )
+        for quartiles in ("interpolated", "sorted")
+    }
+    assert np.isin(states["sorted"]["centre"], responses).all()
+    assert not np.allclose(states["sorted"]["scale"], states["interpolated"]["scale"], rtol=1e-3)
