@@ -145,11 +145,16 @@ def averaged(responses, trials, by, keep=()):
 
     names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
     n_repeats = np.bincount(row)
-    means = np.zeros((len(names), *responses.shape[1:]))
-    for part in slices(responses):
-        np.add.at(means, row[part], responses[part])
-    means /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
     grouped = trials.groupby(row)
     rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
     rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
-    return means.astype(np.float32), pd.DataFrame(rows)
+    return row_means(responses, row), pd.DataFrame(rows)
+
+
+def row_means(values, row):
+    """Average the values of each row 0, 1, …: float32 (n_rows, …) of values (n, …)."""
+    means = np.zeros((row.max() + 1, *values.shape[1:]))
+    for part in slices(values):
+        np.add.at(means, row[part], values[part])
+    means /= np.bincount(row).reshape(-1, *[1] * (values.ndim - 1))
+    return means.astype(np.float32)
