@@ -243,11 +243,11 @@ class MindBridgeDecoder(nn.Module):
         return pooled_to(responses.flatten(1), self.size, self.pooling)
 
     def embedded(self, responses: Tensor, subject: str) -> Tensor:
-        """The embedding of one subject's trials, in the space that all share: (n_trials, hidden)."""
+        """The embedding of one subject's trials, in the space of all: (n_trials, hidden)."""
         return self.bridge.embedder[subject](self.pool(responses, subject))
 
     def pseudo_responses(self, responses: Tensor, subject: str, other: str) -> Tensor:
-        """What another subject's pooled channels would be in one subject's trials: (n_trials, size).
+        """What another subject's pooled channels would be in these trials: (n_trials, size).
 
         Raises
         ------

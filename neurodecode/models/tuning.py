@@ -1,4 +1,4 @@
-"""How a network that knows some subjects is tuned to a new one: what waits, what learns, what stays.
+"""How a network that knows some subjects is tuned to a new one: what waits, learns and stays.
 
 At first the others are learnt, or come trained; then all is frozen but what is the new subject's
 own. Which of the two it is stands in a buffer, so that a state that is loaded says it.
