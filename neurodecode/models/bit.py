@@ -239,7 +239,9 @@ class BIT(nn.Module):
         return query
 
 
-def token_contrast(said: Tensor, true: Tensor, chunk: int = CHUNK) -> Tensor:
+def token_contrast(
+    said: Tensor, true: Tensor, n_places: int | None = None, chunk: int = CHUNK
+) -> Tensor:
     """Symmetric InfoNCE of tokens as they are, without normalisation and at temperature 1, in nats.
 
     Every token of every trial is a pair, and a negative of all others. The similarities of
@@ -249,11 +251,16 @@ def token_contrast(said: Tensor, true: Tensor, chunk: int = CHUNK) -> Tensor:
     Parameters
     ----------
     said, true : Tensor, shape (n_trials, n_tokens, dim)
+    n_places : int, optional
+        Places in the grid that are drawn for this batch, the same in all trials; None: all.
     chunk : int
         Rows of similarities that are held at once; changes no number beyond rounding.
     """
     from torch.utils.checkpoint import checkpoint
 
+    if n_places is not None:
+        places = torch.randperm(said.shape[1])[:n_places].to(said.device)
+        said, true = said[:, places], true[:, places]
     said, true = said.flatten(0, 1).float(), true.flatten(0, 1).float()
     own = (said * true).sum(dim=1)
     directions = []

@@ -68,10 +68,22 @@ def test_tokens_are_contrasted_with_all_tokens_of_all_trials():
     plain = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
     (expected,) = torch.autograd.grad(plain, said, retain_graph=True)
     for chunk in (7, 100):
-        found = token_contrast(said, true, chunk)
+        found = token_contrast(said, true, chunk=chunk)
         (gradient,) = torch.autograd.grad(found, said)
         assert found.item() == pytest.approx(plain.item(), rel=1e-6)
         assert torch.allclose(gradient, expected, atol=1e-6)
+
+
+def test_places_are_drawn_in_the_grid_and_the_same_in_all_trials():
+    said, true = torch.randn(4, 6, 3), torch.randn(4, 6, 3)
+    torch.manual_seed(5)
+    found = token_contrast(said, true, n_places=2)
+    torch.manual_seed(5)
+    places = torch.randperm(6)[:2]
+    assert found.item() == pytest.approx(token_contrast(said[:, places], true[:, places]).item())
+    assert token_contrast(said, true, n_places=6).item() == pytest.approx(
+        token_contrast(said, true).item(), rel=1e-6
+    )
 
 
 def test_the_width_is_a_multiple_of_the_heads():
