@@ -287,7 +287,7 @@ def _freeze_again(network, *_):
     network.tuning.freeze(network, network.tuned)
 
 
-def published(state: dict[str, tuple[int, ...]]) -> tuple[BrainIT, dict[str, str]]:
+def published(state: dict[str, tuple[int, ...]], heads: int = 8) -> tuple[BrainIT, dict[str, str]]:
     """Find the network of a published checkpoint's semantic branch, on the meta device.
 
     The vertices of all subjects are one subject's, ``all``: a checkpoint does not say whose they
@@ -297,10 +297,13 @@ def published(state: dict[str, tuple[int, ...]]) -> tuple[BrainIT, dict[str, str
     ----------
     state : dict of tuple
         Names and shapes of the checkpoint's tensors, with the prefix ``gnn_model.`` or without.
+    heads : int
+        Of the transformer: no shape tells it.
 
     Returns
     -------
     network : BrainIT
+        Without the layer that reads the pooled embedding: there is none as published.
     renamed : dict of str
         Names in the network by names in the checkpoint.
 
@@ -319,9 +322,9 @@ def published(state: dict[str, tuple[int, ...]]) -> tuple[BrainIT, dict[str, str
     n_tokens, token_dim = shape("pred_tokens")[0], shape("proj.weight")[0]
     sizes = Sizes({EVERYBODY: n_voxels}, token_dim, n_tokens, token_dim)
     blocks = len({k.split(".")[1] for k in keys if k.startswith("blocks.")})
-    heads = 8 if dim % 8 == 0 else 1  # no shape tells it; 8 as published
     with torch.device("meta"):
         network = BrainIT(sizes, dim, centres, heads, blocks, structural=False)
+    network.pooled = None
     ours = network.state_dict()
     names = {k: f"semantic.{'' if k == 'voxel_embed' else 'bit.'}{k}" for k in keys}
     names["voxel_embed"] += f".{EVERYBODY}"

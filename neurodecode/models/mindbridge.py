@@ -33,7 +33,6 @@ from neurodecode.models.tuning import Tuning
 
 Pooling = Literal["max", "avg", "resize"]
 NSDGENERAL = (15724, 14278, 15226, 13153, 13039, 17907, 12682, 14386)  # voxels of subjects 1 to 8
-TOKEN_DIM = 768  # of the tokens that were published with
 TEXT_MSE = 1e4  # the published weight of squared errors of unit vectors
 
 
@@ -344,6 +343,7 @@ def _freeze_again(decoder, *_):
 def published(state: dict[str, tuple[int, ...]]) -> tuple[MindBridgeDecoder, dict[str, str]]:
     """Find the network of a published checkpoint, on the meta device, and its names there.
 
+    Its tokens are one flat embedding here: what scales them to a study's units was not published.
     Voxels of a subject are those of nsdgeneral where the checkpoint's subjects are numbers from 1
     to 8 and 8192 are pooled; else as many as are pooled.
 
@@ -376,9 +376,7 @@ def published(state: dict[str, tuple[int, ...]]) -> tuple[MindBridgeDecoder, dic
         shape(f"embedder.{subjects[0]}.0.down_proj.weight"),
         shape("head_image.weight"),
     )
-    n_tokens = n_out // TOKEN_DIM if n_out % TOKEN_DIM == 0 else 0
-    channels = {s: _n_voxels(s, size) for s in subjects}
-    sizes = Sizes(channels, n_out, n_tokens, TOKEN_DIM if n_tokens else 0)
+    sizes = Sizes({s: _n_voxels(s, size) for s in subjects}, n_out)
     text = shape("head_text.weight")[0] if "head_text.weight" in keys else 0
     n_blocks = len({k.split(".")[2] for k in keys if k.startswith("translator.mlp.")})
     with torch.device("meta"):

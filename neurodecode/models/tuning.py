@@ -97,7 +97,8 @@ class Tuning(nn.Module):
         network : nn.Module
         own : callable () -> list of Module or Parameter
         """
-        self.now = bool(self.begun) if self.begun.device.type != "meta" else False
+        known = self.begun.device.type != "meta" and self.new_subject is not None
+        self.now = known and bool(self.begun)
         if self.now:
             network.requires_grad_(False)
             for part in own():

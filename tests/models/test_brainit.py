@@ -198,6 +198,7 @@ def test_a_published_layout_becomes_the_network_and_its_names():
     ours = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     assert set(renamed) == set(layout) - {"diffusion_engine.model.weight"}
     assert all(ours[renamed[k]] == layout[k] for k in renamed)
+    assert set(dict(network.named_parameters())) == set(renamed.values())
     assert network.sizes.channels == {"all": 70}
 
 

@@ -98,11 +98,11 @@ def test_another_pooled_embedding_and_a_low_level_picture_have_heads_of_their_ow
 
 
 def test_every_option_of_size_changes_the_network():
-    n = {o: sum(p.numel() for p in decoder(**{}).parameters()) for o in ["as it is"]}
-    for option in SMALL:
-        other = MindBridgeDecoder(SIZES, **SMALL | {option: SMALL[option] + 1})
-        n[option] = sum(p.numel() for p in other.parameters())
-    assert len(set(n.values())) == len(n)
+    count = lambda **more: sum(
+        p.numel() for p in MindBridgeDecoder(SIZES, **SMALL | more).parameters()
+    )
+    n = [count(), *(count(**{option: value + 1}) for option, value in SMALL.items())]
+    assert len(set(n)) == len(n)
 
 
 def test_ways_to_pool_differ():
@@ -238,15 +238,22 @@ def test_tuning_what_was_never_trained_is_refused():
 
 
 def test_a_published_layout_becomes_the_network_and_its_names():
-    source = MindBridge(24, 16, 2, 2 * 768, 9, ["1", "7"], 4)
+    source = MindBridge(24, 16, 2, 15, 9, ["1", "7"], 4)
     layout = {f"module.{k}": tuple(v.shape) for k, v in source.state_dict().items()}
     network, renamed = published(layout)
     ours = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    assert set(renamed) == set(layout)
-    assert all(ours[renamed[k]] == shape for k, shape in layout.items())
-    assert network.sizes.channels == {"1": 24, "7": 24} and network.sizes.n_tokens == 2
+    assert {renamed[k]: shape for k, shape in layout.items()} | {"tuning.begun": ()} == ours
+    assert network.sizes.channels == {"1": 24, "7": 24}
 
 
 def test_another_layout_is_no_mindbridge():
     with pytest.raises(ValueError, match="has no head_image.weight"):
         published({"lin0.weight": (3, 4)})
+
+
+def test_the_published_size_of_a_study_has_the_published_subjects():
+    with torch.device("meta"):
+        layout = {k: tuple(v.shape) for k, v in MindBridge(subj_list=[2, 5]).state_dict().items()}
+    network, _ = published(layout)
+    assert network.sizes.channels == {"2": 14278, "5": 13039}
+    assert network.sizes.dim == 257 * 768
