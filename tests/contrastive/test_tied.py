@@ -6,7 +6,7 @@ import torch
 from neurodecode.contrastive.tied import SoftClipAndError
 from tests.golden.rule import data, golden
 
-GOLDEN = golden("contrastive")
+GOLDEN = golden("mindbridge_softclip")
 
 
 def pairs():
@@ -18,7 +18,7 @@ def pairs():
 
 def test_softclip_alone_costs_the_golden_number():
     loss = SoftClipAndError(temperature=0.005, error=0)(*pairs(), 0, 1)
-    assert loss.item() == pytest.approx(GOLDEN["softclip_mindbridge_tau005"], rel=1e-8)
+    assert loss.item() == pytest.approx(GOLDEN["loss"], rel=1e-8)
 
 
 def test_the_error_is_that_of_unit_vectors_at_its_weight():
