@@ -80,14 +80,15 @@ class BrainIT(nn.Module):
     covariance : {"full", "tied", "diag", "spherical"}
         Of the clusters.
     semantic, structural : bool
-        Which branches there are.
+        Which branches there are. Without the semantic one, tokens are read linearly from what the
+        structural one found, as the pooled embedding is, so that its pictures can be compared.
     patch : int
         Side of the low-level picture's patches.
     structural_contrast : float
         Weight of `token_contrast` of patches, beside the error of the low-level picture.
     contrast : bool
         Whether the loss of the pooled embedding trains the transformers too; False: it trains the
-        layer that reads the embedding and nothing else, as nothing is contrasted as published.
+        layer that reads the embedding and nothing else. As published nothing is contrasted.
     new_subject : str or None
         A subject that the network is tuned to once it knows the others; None: all at once.
     source_epochs : int
@@ -124,6 +125,10 @@ class BrainIT(nn.Module):
         self.semantic = branch(sizes.n_tokens, sizes.token_dim) if semantic else None
         self.structural = branch(*_patches(sizes.blurry, patch)) if structural else None
         self.pooled = nn.Linear(dim, sizes.dim)
+        reads = sizes.n_tokens and not semantic
+        self.tokens = nn.Linear(dim, sizes.token_dim) if reads else None
+        grid = (sizes.n_tokens, sizes.token_dim)
+        self.places = nn.Parameter(torch.zeros(grid)) if reads else None
         n_axes = min(tuning_dim, sizes.dim)
         self.register_buffer("axes", torch.zeros(n_axes, sizes.dim))
         self.register_buffer("mean", torch.zeros(sizes.dim))
@@ -183,8 +188,10 @@ class BrainIT(nn.Module):
         if self.semantic is not None:
             code = read(self.semantic)
             tokens = self.semantic.bit.proj(code)
-        code = code.mean(dim=1)
-        output = BrainOutput(tokens, self.pooled(code if self.contrast else code.detach()), blurry)
+        code = code.mean(dim=1) if self.contrast else code.mean(dim=1).detach()
+        if self.tokens is not None:
+            tokens = self.tokens(code)[:, None] + self.places
+        output = BrainOutput(tokens, self.pooled(code), blurry)
         return self.tuning.withheld(output, subject) if self.training else output
 
     def own_costs(

@@ -19,7 +19,6 @@ References
    `MindBridge` are those of its released model.
 """
 
-import math
 from typing import Literal
 
 import torch
@@ -158,7 +157,8 @@ class MindBridgeDecoder(nn.Module):
 
     The flat image tokens are the pooled embedding, where that is all tokens at unit length
     (embed.pooled=tokens); the tokens themselves are these, scaled feature by feature to the units
-    in which they are asked for. Else the pooled embedding has a linear head of its own.
+    in which they are asked for. Else the pooled embedding has a linear head of its own. It says no
+    low-level picture: there is none as published.
 
     Parameters
     ----------
@@ -216,7 +216,6 @@ class MindBridgeDecoder(nn.Module):
         flat = n_values == sizes.dim
         self.gain = nn.Parameter(torch.ones(grid)) if flat else None
         self.offset = nn.Parameter(torch.zeros(grid)) if flat else None
-        self.blurry = nn.Linear(hidden, math.prod(sizes.blurry)) if sizes.blurry else None
         self.tuning = Tuning(list(names), new_subject, source_epochs)
         self.register_load_state_dict_post_hook(_freeze_again)
 
@@ -232,8 +231,7 @@ class MindBridgeDecoder(nn.Module):
         if self.gain is not None:  # scaled without a say in what is learnt
             unit = F.normalize(image.detach(), dim=1) * image.shape[1] ** 0.5
             tokens = unit.view_as(tokens) * self.gain + self.offset
-        blurry = None if self.blurry is None else self.blurry(z).unflatten(1, sizes.blurry) + 0.5
-        output = BrainOutput(tokens, pooled, blurry)
+        output = BrainOutput(tokens, pooled, None)
         return self.tuning.withheld(output, subject) if self.training else output
 
     def pool(self, responses: Tensor, subject: str) -> Tensor:

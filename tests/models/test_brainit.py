@@ -69,7 +69,7 @@ def test_both_branches_answer_and_each_may_be_left_out():
     assert both.tokens.shape == (5, 3, 4) and both.blurry.shape == (5, 4, 6, 2)
     assert both.pooled.shape == (5, 6)
     assert semantic.blurry is None and semantic.tokens is not None
-    assert structural.tokens is None and structural.pooled.shape == (5, 6)
+    assert structural.tokens.shape == (5, 3, 4) and structural.pooled.shape == (5, 6)
 
 
 def test_the_semantic_branch_is_the_published_transformer():
@@ -105,6 +105,9 @@ def test_the_pooled_embedding_trains_the_rest_only_where_asked():
         model(trials()["a"], "a").pooled.square().sum().backward()
         assert model.pooled.weight.grad.any()
         assert (model.semantic.bit.centers.grad is not None) == contrast
+    structural = decoder(semantic=False)
+    structural(trials()["a"], "a").tokens.square().sum().backward()
+    assert structural.tokens.weight.grad.any() and structural.structural.bit.centers.grad is None
 
 
 def test_patches_are_contrasted_with_those_of_all_subjects():
