@@ -58,6 +58,11 @@ class Tuning(nn.Module):
             )
         if self.now:
             return [self.new_subject]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            raise ValueError(
+                "several devices cannot go over from the others to a new subject in one training: "
+                "train.devices=1, or learn the others in a run of its own (train.start)"
+            )
         return [s for s in self.subjects if s != self.new_subject]
 
     def pairs(self, there: list[str]) -> list[tuple[str, str]]:
