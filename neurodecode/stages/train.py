@@ -128,6 +128,7 @@ def run(config, inputs, out):
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
+    prepare(decoder, train, stimuli, tables, child_seed(config.seed, "prepared"))
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
     if prior is not None and not prior.comes_trained:
@@ -327,6 +328,15 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
     maps = {subject: linear_map(own_fit(ridge, subject), "code") for subject in subjects}
     linear = {subject: tuple(map(torch.as_tensor, parts)) for subject, parts in maps.items()}
     decoder.start_at(linear, prior.linear_tokens().cpu(), scale)
+
+
+def prepare(decoder, train, stimuli, tables, seed):
+    """Let a network fit what it has to fit before it is trained, if it does, to training trials."""
+    if hasattr(decoder, "prepare"):
+        shown = {s: stimuli.get_indexer(trials["stimulus_id"]) for s, (_, trials) in train.items()}
+        targets = {s: np.asarray(taken(tables["pooled"], rows)[:]) for s, rows in shown.items()}
+        responses = {s: np.asarray(rows[:]) for s, (rows, _) in train.items()}
+        decoder.prepare(responses, targets, seed)
 
 
 def train_decoder(config, decoder, rows, val_rows, targets, out):
