@@ -214,3 +214,9 @@ class Lesson:
             progress=progress,
             rank=rank,
         )
+
+    def leave(self, decoder: nn.Module) -> tuple[nn.Module, list[dict]]:
+        """Descend nothing: a decoder that has nothing to learn, and its validation scores."""
+        scores = validation_scores(decoder.eval(), self.val_rows, self.targets)
+        row = {"epoch": 0, "step": 0, "split": "val"}
+        return decoder, [row | {"name": name, "value": value} for name, value in scores.items()]

@@ -22,6 +22,8 @@ class Sizes:
         Shape (height, width, 3) of the low-level picture; None: the study shows no pictures.
     n_times : int, or None
         Samples of each trial; None: responses have no time axis.
+    regions : dict of dict of list, or None
+        Of each subject, the channels (indices) in each region it has masks of; None: of nobody.
     """
 
     channels: dict[str, int]
@@ -30,6 +32,7 @@ class Sizes:
     token_dim: int = 0
     blurry: tuple[int, int, int] | None = None
     n_times: int | None = None
+    regions: dict[str, dict[str, list[int]]] | None = None
 
 
 class BrainOutput(NamedTuple):

@@ -24,6 +24,7 @@ from neurodecode.core.stage import stage
 from neurodecode.rigour.permutation import permuted_stimuli
 from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.stages.reading import (
+    TARGETS,
     aligned_rows,
     answered,
     large,
@@ -123,6 +124,7 @@ def run(config, inputs, out):
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
+    prepare_network(decoder, train, stimuli, tables)
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
     if prior is not None and not prior.comes_trained:
@@ -212,11 +214,16 @@ def baselines(stimuli, tables, n_components, device, out, train):
     """Fit ridge to every table for every subject: yields (subject, fit) in order."""
     lazy = any(isinstance(table, Lazy) for table in tables.values())
     for subject, (responses, trials) in train.items():
-        runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
+        runs = runs_of(trials)
         shown = stimuli.get_indexer(trials["stimulus_id"])
         in_blocks = lazy or len(trials) > MANY_TRIALS
         fit = partial(fit_in_blocks, device=device, out=out) if in_blocks else fit_at_once
         yield subject, fit(responses, tables, shown, runs, n_components)
+
+
+def runs_of(trials):
+    """The run of each trial, of all sessions."""
+    return (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
 
 
 def fit_at_once(responses, tables, shown, runs, n_components):
@@ -318,6 +325,23 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
     decoder.start_at(linear, prior.linear_tokens().cpu(), scale)
 
 
+def prepare_network(decoder, train, stimuli, tables):
+    """Let a network that asks for it be fitted to training rows, before any descent.
+
+    It has a method ``prepare(responses, targets, groups)``: of each subject the training trials,
+    (n_trials, n_channels[, n_times]), what they should be decoded into, by name, and their runs.
+    """
+    if not hasattr(decoder, "prepare"):
+        return
+    shown = {s: stimuli.get_indexer(trials["stimulus_id"]) for s, (_, trials) in train.items()}
+    names = [name for name in tables if name in TARGETS]
+    decoder.prepare(
+        {subject: responses[:] for subject, (responses, _) in train.items()},
+        {s: {name: taken(tables[name], at) for name in names} for s, at in shown.items()},
+        {subject: runs_of(trials) for subject, (_, trials) in train.items()},
+    )
+
+
 def train_decoder(config, decoder, rows, val_rows, targets, out):
     """Train the network of all subjects; return it, averaged, and its history."""
     from neurodecode.contrastive.decoder import Lesson
@@ -335,7 +359,9 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
         checkpoint_every=config.checkpoint_every,
     )
     progress = lambda epochs: out.progress(epochs, label="decoder, epochs")
-    if config.devices == 1:
+    if not any(weight.requires_grad for weight in decoder.parameters()):
+        decoder, history = lesson.leave(decoder.to(config.device))
+    elif config.devices == 1:
         decoder, history = lesson.learn(decoder.to(config.device), progress)
     else:
         together = (config.device, config.devices, progress)
