@@ -37,7 +37,7 @@ class FlatMap(nn.Module):
             self.register_buffer(name, torch.as_tensor(values))
 
     def forward(self, responses: Tensor) -> Tensor:
-        """Lay out responses (n_trials, n_channels[, n_times]): (n_trials, n_times or 1, side, side)."""
+        """Lay out (n_trials, n_channels[, n_times]) as (n_trials, n_times or 1, side, side)."""
         times = responses.transpose(1, 2) if responses.ndim == 3 else responses[:, None]
         weighted = times * self.share.to(times)
         cells = weighted.new_zeros(*times.shape[:2], self.side**2)
@@ -63,9 +63,9 @@ def layouts(
     Returns
     -------
     layouts : dict of dict of ndarray
-        By subject: ``cell`` (n_channels,) flat index of each channel's cell, ``share`` (n_channels,)
-        its weight in the mean there (0: left out), ``source`` (side * side,) the cell whose value
-        each cell shows and ``inside`` (side * side,) 1 or 0.
+        By subject: ``cell`` (n_channels,) the flat index of each channel's cell, ``share``
+        (n_channels,) its weight in the mean there (0: left out), ``source`` (side * side,) the
+        cell whose value each cell shows and ``inside`` (side * side,) 1 or 0.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def layouts(
     if unknown := [s for s, there in known.items() if not there.any()]:
         raise ValueError(
             f"{', '.join(unknown)}: no channel's place is known, and this network reads a map of "
-            "them; name electrodes or a mask with coordinates in preprocess, or choose another model"
+            "them; give sensor positions or a mask to preprocess, or choose another model"
         )
     flat = plane(np.concatenate([positions[s][known[s]] for s in positions]))
     firsts = np.cumsum([0] + [known[s].sum() for s in positions])

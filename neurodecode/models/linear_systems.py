@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from neurodecode.core.ranges import Count
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.heads import check_trials
-from neurodecode.models.ridge import FRACTIONS, fit_ridge, fit_ridge_at, whole_folds
+from neurodecode.models.ridge import fit_ridge, fit_ridge_at, whole_folds
 
 N_FOLDS = 5  # of runs, for penalties and for the spread of answers to new trials
 
@@ -128,12 +128,7 @@ class LinearSystem(nn.Module):
         x = np.asarray(x, np.float64).reshape(len(x), -1)
         centre, scale = x.mean(axis=0), x.std(axis=0)
         x = (x - centre) / np.where(scale > 0, scale, 1)  # published by n - 1: alpha moves by 1/n
-        candidates = self.alphas[name]
-        if candidates is None:
-            candidates = np.multiply(FRACTIONS, x.shape[1])
-        elif self.like_channels is not None:
-            candidates = np.multiply(candidates, x.shape[1] / self.like_channels)
-        fit = _fit_best(x, y, runs, candidates)
+        fit = _fit_best(x, y, runs, self.alphas[name], self.like_channels)
         mean, spread = y.mean(axis=0), y.std(axis=0)
         if self.restandardise and not self.compat:
             said_mean, said_spread = held_out_moments(x, y, runs, fit["alphas"])
@@ -226,17 +221,21 @@ def held_out_moments(x, y, runs, alphas):
     """
     sums, squares = np.zeros(y.shape[1]), np.zeros(y.shape[1])
     for seen, left_out in whole_folds(runs, N_FOLDS):
-        fit = fit_ridge_at(x[seen], y[seen], alphas)
+        # with fewer rows the same penalty would shrink more than it does in the whole fit
+        fit = fit_ridge_at(x[seen], y[seen], alphas * len(seen) / len(x))
         said = x[left_out] @ fit["weights"].astype(np.float64) + fit["intercepts"]
         sums += said.sum(axis=0)
         squares += ((said - said.mean(axis=0)) ** 2).sum(axis=0)
     return sums / len(x), np.sqrt(squares / len(x))
 
 
-def _fit_best(x, y, runs, candidates):
-    if len(candidates) == 1:
-        return fit_ridge_at(x, y, candidates[0])
-    return fit_ridge(x, y, runs, np.divide(candidates, (x**2).sum(axis=1).mean()), N_FOLDS)
+def _fit_best(x, y, runs, alphas, like_channels):
+    if alphas is None:
+        return fit_ridge(x, y, runs, n_folds=N_FOLDS)
+    alphas = np.multiply(alphas, x.shape[1] / like_channels if like_channels else 1)
+    if len(alphas) == 1:
+        return fit_ridge_at(x, y, alphas[0])
+    return fit_ridge(x, y, runs, alphas / (x**2).sum(axis=1).mean(), N_FOLDS)
 
 
 def _candidates(name, given):

@@ -73,7 +73,8 @@ class FlatMapEncoder(nn.Module):
         self.pos_embed = nn.Parameter(places, requires_grad=False)
         rates = {"proj_drop": drop_rate, "attn_drop": drop_rate, "drop_path": drop_rate}
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, qkv_bias=True, **rates) for _ in range(depth)
+            Block(embed_dim, num_heads, qkv_bias=True, norm_layer=nn.LayerNorm, **rates)
+            for _ in range(depth)  # torch's norm, with its eps of 1e-5, as published
         )
         self.norm = nn.LayerNorm(embed_dim)
         self._begin(side)

@@ -92,7 +92,7 @@ def fit_ridge_at(x, y, alphas):
     for alpha in np.unique(alphas):  # one factorisation each
         own = alphas == alpha
         model = Ridge(alpha).fit(x, y[:, own])
-        weights[:, own], intercepts[own] = model.coef_.T, model.intercept_
+        weights[:, own], intercepts[own] = np.atleast_2d(model.coef_).T, model.intercept_
     return {"weights": weights, "intercepts": intercepts, "alphas": alphas}
 
 
