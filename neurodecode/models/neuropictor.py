@@ -32,8 +32,6 @@ from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.flat_map import FlatMap, layouts
 from neurodecode.models.heads import check_trials
 
-HEAD_WIDTH = 64  # of a ViT's attention: what a checkpoint's shapes do not tell
-
 
 class FlatMapEncoder(nn.Module):
     """The vision transformer of a masked autoencoder, with all of its output tokens [3]_.
@@ -278,7 +276,9 @@ PREFIXES = {
 }
 
 
-def published(state: dict[str, tuple[int, ...]]) -> tuple[nn.Module, dict[str, str]]:
+def published(
+    state: dict[str, tuple[int, ...]], num_heads: int = 16
+) -> tuple[nn.Module, dict[str, str]]:
     """Read the sizes of a published checkpoint off its shapes.
 
     The encoder's autoencoding head (``pred``, ``mask_token``) and the diffusion model in the same
@@ -288,11 +288,14 @@ def published(state: dict[str, tuple[int, ...]]) -> tuple[nn.Module, dict[str, s
     ----------
     state : dict of tuple of int
         Shapes by key.
+    num_heads : int
+        Attention heads, which no shape tells.
 
     Returns
     -------
     network : PublishedNeuroPictor
-        On the meta device. Its parameters are named as those of `NeuroPictor`.
+        On the meta device. Its parameters are named as those of `NeuroPictor`, which also knows
+        where channels lie, and has a head for the pooled embedding.
     names : dict of str
         From published keys to the network's.
 
@@ -319,7 +322,7 @@ def published(state: dict[str, tuple[int, ...]]) -> tuple[nn.Module, dict[str, s
                 "in_chans": in_chans,
                 "embed_dim": embed_dim,
                 "depth": depth,
-                "num_heads": max(1, embed_dim // HEAD_WIDTH),
+                "num_heads": num_heads,
             },
             {
                 "n_codes": n_codes,

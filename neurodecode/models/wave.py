@@ -30,7 +30,6 @@ from neurodecode.models.heads import check_trials
 
 PRECISION_S, LONGEST_S = 0.2, 300.0  # of the published embedding of times
 SCALE = math.log(1 / 0.07)  # CLIP's first scale
-HEAD_WIDTH = 64  # of GPT-2's attention: what a checkpoint's shapes do not tell
 
 
 class Embedder(nn.Module):
@@ -240,6 +239,7 @@ class Wave(nn.Module):
         return volumes.gather(1, order[..., None].expand_as(volumes))
 
 
+SUBJECT = "sub-01"  # how the one subject of a published checkpoint is called here
 PREFIXES = ("voxel2clip.", "fmri_encoder.original_model.")
 NEEDED = (
     "embedder.cls_embed",
@@ -249,21 +249,25 @@ NEEDED = (
 )
 
 
-def published(state: dict[str, tuple[int, ...]]) -> tuple[nn.Module, dict[str, str]]:
-    """Read the sizes of a published checkpoint, of either stage, off its shapes.
+def published(
+    state: dict[str, tuple[int, ...]], n_heads: int = 12
+) -> tuple[nn.Module, dict[str, str]]:
+    """Build the network of a published checkpoint, of either stage, and say where its weights go.
 
-    The prior in the same file (``net.*``), the prompt network and the contrast with texts are left
-    out.
+    The prior in the same file (``net.*``), the prompt network and the contrast with texts have no
+    place.
 
     Parameters
     ----------
     state : dict of tuple of int
         Shapes by key.
+    n_heads : int
+        Attention heads, which no shape tells.
 
     Returns
     -------
-    network : PublishedWave
-        On the meta device. `Wave` has the same names, with a subject's after ``embedder``.
+    network : Wave
+        On the meta device, of one subject.
     names : dict of str
         From published keys to the network's.
 
@@ -276,20 +280,20 @@ def published(state: dict[str, tuple[int, ...]]) -> tuple[nn.Module, dict[str, s
     if missing := [key for key in NEEDED if key not in full]:
         raise ValueError(f"no checkpoint of WAVE: it has no {', '.join(missing)}")
     shape = {name: tuple(state[key]) for name, key in full.items()}
-    n_positions, embed_dim = shape["decoder.transformer.wpe.weight"]
-    blocks = {name.split(".")[3] for name in full if name.startswith("decoder.transformer.h.")}
-    decoder = {"n_layers": len(blocks), "n_heads": max(1, embed_dim // HEAD_WIDTH)}
+    n_positions, hidden = shape["decoder.transformer.wpe.weight"]
+    n_layers = len({name.split(".")[3] for name in full if ".transformer.h." in name})
+    dim, n_values = shape["fmri_projector.weight"][0], shape.get("dim_mapper.weight", (0,))[0]
+    n_tokens, token_dim = (n_values // dim, dim) if n_values % dim == 0 else (1, n_values)
+    sizes = Sizes({SUBJECT: shape["embedder.cls_embed"][2]}, dim, n_tokens, token_dim)
     with torch.device("meta"):
-        network = PublishedWave(
-            {"in_dim": shape["embedder.cls_embed"][2], "embed_dim": embed_dim},
-            {"embed_dim": embed_dim, "n_positions": n_positions, **decoder},
-            clip_size=shape["fmri_projector.weight"][0],
-            n_values=shape.get("dim_mapper.weight", (0,))[0],
-        )
-    keys = network.state_dict().keys()
-    if missing := sorted(keys - full.keys()):
+        network = Wave(sizes, hidden, n_layers, n_heads, n_positions)
+    embedder = f"embedder.{SUBJECT}."
+    names = {
+        key: key.replace(embedder, "embedder.") for key in network.state_dict()
+    }  # ours to the published ones without their prefixes
+    if missing := sorted(name for name in names.values() if name not in full):
         raise ValueError(f"no checkpoint of WAVE: it has no {', '.join(missing[:5])}")
-    return network, {full[key]: key for key in keys}
+    return network, {full[name]: key for key, name in names.items()}
 
 
 def _own_name(key):

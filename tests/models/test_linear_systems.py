@@ -1,4 +1,4 @@
-"""Published ridge systems: the regression is sklearn's, answers get their spread back, regions hold."""
+"""Published ridge systems: sklearn's regression, spread given back, regions that hold."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""NeuroPictor's encoder is the transformer it should be, and a map shows channels in their places."""
+"""NeuroPictor's encoder is the transformer it should be; a map shows channels in their places."""
 
 import numpy as np
 import pytest
@@ -147,7 +147,7 @@ def test_a_published_checkpoint_tells_its_sizes_and_takes_its_names():
         {"n_codes": 17, "embed_dim": 64, "out_channel": 10, "out_dim": 4},
     )
     state = layout_of_a_checkpoint(own)
-    network, names = published(state)
+    network, names = published(state, num_heads=4)
     shapes = {key: tuple(values.shape) for key, values in network.state_dict().items()}
     assert {names[key]: shape for key, shape in state.items() if key in names} == shapes
     assert shapes == {key: tuple(values.shape) for key, values in own.state_dict().items()}

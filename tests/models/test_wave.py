@@ -81,8 +81,8 @@ def test_parts_have_as_many_parameters_as_their_published_shapes_give():
 
 def test_a_published_checkpoint_of_either_stage_tells_its_sizes_and_takes_its_names():
     own = PublishedWave(
-        {"in_dim": 11, "embed_dim": 64},
-        {"embed_dim": 64, "n_layers": 2, "n_heads": 1, "n_positions": 9},
+        {"in_dim": 11, "embed_dim": 16},
+        {"embed_dim": 16, "n_layers": 2, "n_heads": 1, "n_positions": 9},
         clip_size=12,
         n_values=24,
     )
@@ -94,13 +94,13 @@ def test_a_published_checkpoint_of_either_stage_tells_its_sizes_and_takes_its_na
     mapper = {k: s for k, s in parts.items() if k.startswith("dim_mapper")}
     second = {f"voxel2clip.{k}": s for k, s in first.items()} | mapper | {"net.learned_query": (3,)}
     for state, n_values in ((first, 0), (second, 24)):
-        network, names = published(state)
+        network, names = published(state, n_heads=4)
         found = {key: tuple(values.shape) for key, values in network.state_dict().items()}
         assert {names[key]: shape for key, shape in state.items() if key in names} == found
         assert (network.dim_mapper is not None) == bool(n_values)
-    assert names["voxel2clip.fmri_encoder.original_model.embedder.cls_embed"] == (
-        "embedder.cls_embed"
-    )
+    key = "embedder.cls_embed"
+    assert names[f"voxel2clip.fmri_encoder.original_model.{key}"] == "embedder.sub-01.cls_embed"
+    assert network.decoder.transformer.config.n_head == 4
     del second["voxel2clip.fmri_projector.weight"]
     with pytest.raises(ValueError, match="it has no fmri_projector.weight"):
         published(second)
