@@ -31,6 +31,7 @@ from neurodecode.stages.reading import (
     mean_row,
     on_device,
     positions_mm,
+    regions_of_channels,
     standardise,
     stimulus_rows,
     stimulus_tables,
@@ -121,7 +122,8 @@ def run(config, inputs, out):
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
-    sizes = sizes_of(rows, targets, positions_mm(inputs, subjects))
+    places = positions_mm(inputs, subjects), regions_of_channels(inputs, subjects)
+    sizes = sizes_of(rows, targets, *places)
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
@@ -285,8 +287,8 @@ def as_targets(tables, read, device):
     return Targets(**there, read=read, device=device)
 
 
-def sizes_of(rows, targets, positions=None):
-    """What the data decide about the network; `positions` as of `Sizes`."""
+def sizes_of(rows, targets, positions=None, regions=None):
+    """What the data decide about the network; `positions` and `regions` as of `Sizes`."""
     from neurodecode.models.base import Sizes
 
     shapes = {subject: seen.shape for subject, seen in rows.items()}
@@ -294,7 +296,8 @@ def sizes_of(rows, targets, positions=None):
     n_tokens, token_dim = targets.tokens.shape[1:] if targets.tokens is not None else (0, 0)
     blurry = tuple(targets.blurry.shape[1:]) if targets.blurry is not None else None
     times = common_times(shapes)
-    return Sizes(channels, targets.pooled.shape[1], n_tokens, token_dim, blurry, times, positions)
+    dim = targets.pooled.shape[1]
+    return Sizes(channels, dim, n_tokens, token_dim, blurry, times, positions, regions)
 
 
 def common_times(shapes):
