@@ -138,7 +138,11 @@ class BrainIT(nn.Module):
         self._said = {}
 
     def prepare(
-        self, responses: dict[str, np.ndarray], targets: dict[str, np.ndarray], seed: int
+        self,
+        responses: dict[str, np.ndarray],
+        targets: dict[str, dict[str, np.ndarray]],
+        groups: dict[str, np.ndarray],
+        seed: int,
     ) -> None:
         """Find the clusters of vertices, from training trials; of a new subject after the others.
 
@@ -148,10 +152,13 @@ class BrainIT(nn.Module):
         ----------
         responses : dict of ndarray, shape (n_trials, n_channels)
             Of each subject.
-        targets : dict of ndarray, shape (n_trials, dim)
-            Pooled embeddings of the pictures of these trials.
+        targets : dict of dict of ndarray
+            Of each subject, by name; ``pooled``, (n_trials, dim), is looked at.
+        groups : dict of ndarray, shape (n_trials,)
+            The run of each trial, which does not matter here.
         seed : int
         """
+        targets = {s: of["pooled"] for s, of in targets.items()}
         new = self.tuning.new_subject
         known = [s for s in responses if s != new]
         if not bool(self.axes.any()):

@@ -39,9 +39,8 @@ def positions_mm(inputs, subjects):
 
     A subject that was mapped has the channels of the reference.
     """
-    fitted, reference = load_fitted(inputs), inputs.json("align", "aligner.json")["reference"]
-    of = lambda s: reference if any(name.startswith(f"{s}/") for name in fitted.maps) else s
-    whose = {subject: of(subject) for subject in subjects}
+    fitted = load_fitted(inputs)
+    whose = _whose_channels(inputs, subjects, fitted)
     if not all(POSITIONS in inputs.files("preprocess", s) for s in whose.values()):
         return None
     found = {
@@ -49,6 +48,29 @@ def positions_mm(inputs, subjects):
         for own in {*whose.values()}
     }
     return {subject: found[own].astype(float).round(2).tolist() for subject, own in whose.items()}
+
+
+def regions_of_channels(inputs, subjects):
+    """Which channels that decoders read lie in which region: ``{subject: {region: [index, …]}}``.
+
+    None where nobody has masks of regions. A subject that was mapped has the reference's.
+    """
+    fitted, found = load_fitted(inputs), {}
+    for subject, own in _whose_channels(inputs, subjects, fitted).items():
+        if "space/rois.tsv" not in inputs.files("preprocess", own):
+            continue
+        table, kept = inputs.table("preprocess", "space/rois.tsv", own), fitted.channels[own]
+        place = {int(channel): index for index, channel in enumerate(kept)}
+        rows = table[table["channel"].isin(list(place))].groupby("roi", sort=False)["channel"]
+        found[subject] = {roi: sorted(place[c] for c in set(channels)) for roi, channels in rows}
+    return found or None
+
+
+def _whose_channels(inputs, subjects, fitted):
+    """Of each subject, in whose channels its trials come: the reference's, if it was mapped."""
+    mapped = {name.partition("/")[0] for name in fitted.maps}
+    reference = inputs.json("align", "aligner.json")["reference"] if mapped else None
+    return {subject: reference if subject in mapped else subject for subject in subjects}
 
 
 def large(inputs):

@@ -25,6 +25,7 @@ from neurodecode.core.stage import stage
 from neurodecode.rigour.permutation import permuted_stimuli
 from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.stages.reading import (
+    TARGETS,
     aligned_rows,
     answered,
     averaged,
@@ -32,6 +33,7 @@ from neurodecode.stages.reading import (
     mean_row,
     on_device,
     positions_mm,
+    regions_of_channels,
     standardise,
     stimulus_rows,
     stimulus_tables,
@@ -124,7 +126,8 @@ def run(config, inputs, out):
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in sides)
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
-    sizes = sizes_of(rows, targets, positions_mm(inputs, subjects))
+    places = positions_mm(inputs, subjects), regions_of_channels(inputs, subjects)
+    sizes = sizes_of(rows, targets, *places)
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
@@ -218,11 +221,16 @@ def baselines(stimuli, tables, n_components, device, out, train):
     """Fit ridge to every table for every subject: yields (subject, fit) in order."""
     lazy = any(isinstance(table, Lazy) for table in tables.values())
     for subject, (responses, trials) in train.items():
-        runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
+        runs = runs_of(trials)
         shown = stimuli.get_indexer(trials["stimulus_id"])
         in_blocks = lazy or len(trials) > MANY_TRIALS
         fit = partial(fit_in_blocks, device=device, out=out) if in_blocks else fit_at_once
         yield subject, fit(responses, tables, shown, runs, n_components)
+
+
+def runs_of(trials):
+    """The run of each trial, of all sessions."""
+    return (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
 
 
 def fit_at_once(responses, tables, shown, runs, n_components):
@@ -290,8 +298,8 @@ def as_targets(tables, read, device):
     return Targets(**there, read=read, device=device)
 
 
-def sizes_of(rows, targets, positions=None):
-    """What the data decide about the network; `positions` as of `Sizes`."""
+def sizes_of(rows, targets, positions=None, regions=None):
+    """What the data decide about the network; `positions` and `regions` as of `Sizes`."""
     from neurodecode.models.base import Sizes
 
     shapes = {subject: seen.shape for subject, seen in rows.items()}
@@ -299,7 +307,8 @@ def sizes_of(rows, targets, positions=None):
     n_tokens, token_dim = targets.tokens.shape[1:] if targets.tokens is not None else (0, 0)
     blurry = tuple(targets.blurry.shape[1:]) if targets.blurry is not None else None
     times = common_times(shapes)
-    return Sizes(channels, targets.pooled.shape[1], n_tokens, token_dim, blurry, times, positions)
+    dim = targets.pooled.shape[1]
+    return Sizes(channels, dim, n_tokens, token_dim, blurry, times, positions, regions)
 
 
 def common_times(shapes):
@@ -331,12 +340,22 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
 
 
 def prepare(decoder, train, stimuli, tables, seed):
-    """Let a network fit what it has to fit before it is trained, if it does, to training trials."""
-    if hasattr(decoder, "prepare"):
-        shown = {s: stimuli.get_indexer(trials["stimulus_id"]) for s, (_, trials) in train.items()}
-        targets = {s: np.asarray(taken(tables["pooled"], rows)[:]) for s, rows in shown.items()}
-        responses = {s: np.asarray(rows[:]) for s, (rows, _) in train.items()}
-        decoder.prepare(responses, targets, seed)
+    """Let a network that asks for it be fitted to training rows, before any descent.
+
+    It has a method ``prepare(responses, targets, groups, seed)``: of each subject the training
+    trials, (n_trials, n_channels[, n_times]), what they should be decoded into, by name, and their
+    runs.
+    """
+    if not hasattr(decoder, "prepare"):
+        return
+    shown = {s: stimuli.get_indexer(trials["stimulus_id"]) for s, (_, trials) in train.items()}
+    names = [name for name in tables if name in TARGETS]
+    decoder.prepare(
+        {subject: np.asarray(responses[:]) for subject, (responses, _) in train.items()},
+        {s: {n: np.asarray(taken(tables[n], at)[:]) for n in names} for s, at in shown.items()},
+        {subject: runs_of(trials) for subject, (_, trials) in train.items()},
+        seed,
+    )
 
 
 def train_decoder(config, decoder, rows, val_rows, targets, out):
@@ -356,7 +375,9 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
         checkpoint_every=config.checkpoint_every,
     )
     progress = lambda epochs: out.progress(epochs, label="decoder, epochs")
-    if config.devices == 1:
+    if not any(weight.requires_grad for weight in decoder.parameters()):
+        decoder, history = lesson.leave(decoder.to(config.device))
+    elif config.devices == 1:
         decoder, history = lesson.learn(decoder.to(config.device), progress)
     else:
         together = (config.device, config.devices, progress)

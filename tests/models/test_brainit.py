@@ -27,12 +27,13 @@ def study(n=120, seed=0):
     noise = lambda shape: 0.4 * rng.normal(size=shape)
     responses = {s: targets[s] @ directions[k].T + noise((n, len(k))) for s, k in own.items()}
     as_float32 = lambda arrays: {s: a.astype(np.float32) for s, a in arrays.items()}
-    return as_float32(responses), as_float32(targets), own
+    pooled = {s: {"pooled": a} for s, a in as_float32(targets).items()}
+    return as_float32(responses), pooled, own
 
 
 def prepared(**options):
     model, (responses, targets, own) = decoder(**options), study()
-    model.prepare(responses, targets, seed=1)
+    model.prepare(responses, targets, {}, seed=1)
     return model, own
 
 
@@ -153,11 +154,11 @@ def test_nothing_but_the_new_vertices_is_tuned():
 
 def test_a_trained_network_keeps_its_clusters_when_a_new_subject_comes():
     first, (responses, targets, _) = decoder(), study()
-    first.prepare({s: responses[s] for s in "ab"}, targets, seed=1)
+    first.prepare({s: responses[s] for s in "ab"}, targets, {}, seed=1)
     state = {k: v for k, v in first.state_dict().items() if "vertices.c" not in k}
     second, (other, pictures, _) = decoder(new_subject="c"), study(seed=0)
     second.load_state_dict(state, strict=False)
-    second.prepare(other, pictures, seed=99)
+    second.prepare(other, pictures, {}, seed=99)
     second.begun()
     assert torch.equal(second.vertices["a"].cluster, first.vertices["a"].cluster)
     assert torch.equal(second.axes, first.axes) and second.vertices["c"].cluster.any()

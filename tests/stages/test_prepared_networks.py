@@ -1,11 +1,9 @@
 """What a network fits before it is trained sees training trials alone, and is there afterwards."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from neurodecode.stages import train
 from tests.stages.test_train import (
     N_TRAIN,
     PLAN,
@@ -29,23 +27,6 @@ BRAINIT = {
     "contrast": True,
 }
 OWN = {"prior": None, "prior_training": None, "linear_start": None}
-
-
-class Spy:
-    """A network that remembers what it was shown."""
-
-    def prepare(self, responses, targets, seed):
-        self.shown = responses, targets, seed
-
-
-def test_training_trials_and_their_pictures_are_shown():
-    trials = pd.DataFrame({"stimulus_id": ["b", "a", "b"]})
-    responses, pooled = np.arange(12.0).reshape(3, 4), np.arange(10.0).reshape(2, 5)
-    spy = Spy()
-    train.prepare(spy, {"s": (responses, trials)}, pd.Index(["a", "b"]), {"pooled": pooled}, 7)
-    shown, targets, seed = spy.shown
-    assert np.array_equal(shown["s"], responses) and seed == 7
-    assert np.array_equal(targets["s"], pooled[[1, 0, 1]])
 
 
 def test_clusters_are_those_of_training_trials_and_predict_finds_them(study, tmp_path, artifact):
