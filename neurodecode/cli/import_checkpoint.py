@@ -1,0 +1,92 @@
+"""The command `import-checkpoint`: published weights as a folder that a run can start from."""
+
+IMPORT = """\
+neurodecode import-checkpoint FILE model=mindeye1
+    FILE                    .pth .pt .th .bin .ckpt of torch.save, .safetensors, or a folder with
+                            model.safetensors (whole or in parts)
+    model=NAME|FILE.yaml    the network: a choice of conf/model, or a YAML of your own
+and, if wanted:
+    out=FOLDER              where it goes (default: below imported/)
+    subjects=[sub-01,…]     names for the subjects whose own parts the file has, in its order
+    licence=TEXT            of the weights, for the model card (default: unknown)
+    partial=true            accept a file that lacks parameters of the network
+    KEY=VALUE               options of the model that no shape tells (heads, compat …)
+
+Nothing of the file's code runs: tensors are read, other classes are not made, and a network that
+was saved whole is refused. What matched by key and shape is printed; exit code 2 where parameters
+are missing. The folder gets model.safetensors, prior.safetensors (where the file has a diffusion
+prior), config.json and a model card. Then:
+
+neurodecode run experiment=… model=mindeye1 train.start=FOLDER train.linear_start=null
+
+docs/checkpoints.md has it in full."""
+OWN = ("out", "subjects", "licence", "partial")
+
+
+def add_import_checkpoint(add):
+    """Add `import-checkpoint`."""
+    parser = add("import-checkpoint", "import a published checkpoint by key and shape")
+    parser.epilog = IMPORT
+    parser.add_argument("file", help="the checkpoint that was downloaded")
+    parser.add_argument("options", nargs="+", metavar="KEY=VALUE", help="model=NAME, and others")
+    parser.set_defaults(action=_import_checkpoint)
+
+
+def _import_checkpoint(arguments):
+    from pathlib import Path
+
+    from neurodecode.cli import key_values
+    from neurodecode.core.checks import typed
+    from neurodecode.core.errors import ConfigError
+
+    given = key_values(arguments.options)
+    model = given.pop("model", None)
+    if not isinstance(model, str):
+        raise ConfigError("import-checkpoint needs the network the file is of: give model=NAME")
+    own = {name: given.pop(name) for name in OWN if name in given}
+    subjects = typed(own.get("subjects") or [], list[str], "subjects")
+    licence = typed(own.get("licence", "unknown"), str, "licence")
+    partial = typed(own.get("partial", False), bool, "partial")
+    out = typed(own.get("out"), str | None, "out")
+    name, node = model_node(model)
+
+    from neurodecode.weights.importing import Asked, import_checkpoint
+
+    file = Path(arguments.file)
+    asked = Asked(file, name, node | given, tuple(subjects), licence, partial)
+    folder = import_checkpoint(asked, out)
+    print(f"written: {folder}")
+    print(
+        f"use: neurodecode run experiment=… model={name} train.start={folder} "
+        "train.linear_start=null"
+    )
+
+
+def model_node(model):
+    """The name and the composed options of a network: a choice of conf/model, or a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; FileNotFoundError for a file that is not there.
+    """
+    from pathlib import Path
+
+    from neurodecode.cli.compose import composed, conf_folder
+    from neurodecode.core.documents import read_yaml
+    from neurodecode.core.errors import ConfigError
+
+    if model.endswith((".yaml", ".yml")):
+        node = read_yaml(model)
+        if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+            raise ConfigError(f"{model} names no network: it needs a _target_")
+        return Path(model).stem, node
+    known = sorted(p.stem for p in (conf_folder() / "model").glob("*.yaml"))
+    if model not in known:
+        raise ConfigError(
+            f"model={model}: there is no such choice; there are {', '.join(known)}, or give the "
+            "path of a YAML file"
+        )
+    sizes = "size" in read_yaml(conf_folder() / "config.yaml")  # checkpoints have the published one
+    words = [f"model={model}", *(["size=published"] if sizes else [])]
+    return model, composed(words)["train"]["model"]
