@@ -88,5 +88,5 @@ def model_node(model):
             "path of a YAML file"
         )
     sizes = "size" in read_yaml(conf_folder() / "config.yaml")  # checkpoints have the published one
-    words = [f"model={model}", *(["size=published"] if sizes else [])]
+    words = ["name=import", f"model={model}", *(["size=published"] if sizes else [])]
     return model, composed(words)["train"]["model"]

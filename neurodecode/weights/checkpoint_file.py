@@ -32,13 +32,13 @@ DENSE = re.compile(
     r"torch(\.storage)?\.\w*Storage|torch\._utils\._rebuild_(tensor(_v2)?|parameter)"
     r"|torch\.nn\.parameter\.Parameter|torch\.(Size|device|bool|double|half|float|long|int)"
     r"|torch\.(bfloat|complex|float|u?int)\d+|(collections|_collections)\.(OrderedDict|Counter)"
-    r"|_codecs\.encode|(__builtin__|builtins)\.(set|complex)"
+    r"|_codecs\.encode|builtins\.(set|complex)"
 )
 OTHER_TENSORS = re.compile(r"torch\._(utils|tensor)\.\w+|torch(\.\w+)*\.\w*Tensor")
 NETWORK = re.compile(r"torch\.nn\.(modules|parallel|quantized)\.")
 RUNS_CODE = re.compile(
     r"(os|posix|nt|sys|subprocess|runpy|pty|socket|shutil|importlib|ctypes|code|webbrowser|operator"
-    r"|builtins|__builtin__)(\.|$)"
+    r"|builtins)(\.|$)"
 )
 HARMLESS = re.compile(r"(builtins|__builtin__)\.(list|dict|int|float|str|bool|tuple|object|slice)")
 BEGINNINGS = {
@@ -303,13 +303,19 @@ def _named(path, file, n_parts):
         for code, argument, _ in pickletools.genops(file):
             n += 1
             if code.name == "GLOBAL":
-                named.add(argument.replace(" ", "."))
+                named.add(_named_now(argument.replace(" ", ".")))
             if code.name in ("STACK_GLOBAL", "INST", "OBJ") or n > INSTRUCTIONS:
                 raise FalseClaim(
                     f"{path} was pickled in a way that torch.save does not use ({code.name}): "
                     f"{SAVE_STATE}"
                 )
     return named
+
+
+def _named_now(name):
+    """What Python 3 calls a class that is pickled under its name of Python 2, as torch reads it."""
+    module, dot, rest = name.partition(".")
+    return {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module) + dot + rest
 
 
 def _check_dense(path, state, sizes):

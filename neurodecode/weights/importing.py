@@ -262,7 +262,10 @@ def _save(tensors, path):
 
 
 def _paper(node):
-    """What the network's file says of its source: the paragraph `References`."""
-    text = inspect.getdoc(sys.modules[locate(node["_target_"]).__module__]) or ""
-    _, _, listed = text.partition("References\n----------\n")
-    return " ".join(listed.split()).replace(".. [", "[").replace("]_", "]") or None
+    """What the network's file, or else its class, says under `References`."""
+    target = locate(node["_target_"])
+    for documented in (sys.modules[target.__module__], target):
+        _, _, listed = (inspect.getdoc(documented) or "").partition("References\n----------\n")
+        if listed:
+            return " ".join(listed.split("\n\n")[0].split()).replace(".. [", "[")
+    return None

@@ -1,0 +1,261 @@
+"""Where a training begins: imported weights or those of an earlier run, and what of them stays.
+
+A start is a folder of `neurodecode import-checkpoint` (model.safetensors, prior.safetensors), or
+the artifact of an earlier run's stage train (weights.safetensors). Its tensors are taken by key and
+shape; what it has no tensor for begins at random, and the log says so.
+"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from neurodecode.core.claims import read_tensors
+from neurodecode.core.documents import read_json
+
+IMPORTED = ("model.safetensors", "config.json", "prior.safetensors")
+TRAINED = ("weights.safetensors", "config.json")
+SHOWN = 4  # names in a line of the log
+SCALE = {"mean": "targets/tokens_mean", "std": "targets/tokens_std"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with.
+
+    Attributes
+    ----------
+    folder : Path
+    decoder, prior : dict of ndarray
+        By key; of the prior none where the folder has none.
+    scale : dict of ndarray, or None
+        Mean and deviation by which tokens are standardised; None: they are as the target says them.
+    model : dict
+        The node it was made of.
+    """
+
+    folder: Path
+    decoder: dict
+    prior: dict
+    scale: dict | None
+    model: dict
+
+
+def named(start) -> list[Path]:
+    """The folders that ``train.start`` names."""
+    return [Path(p).expanduser() for p in ([start] if isinstance(start, str) else start or [])]
+
+
+def files_of(start) -> list[Path]:
+    """The files of weights whose bytes count in the key.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder is not there, or holds no weights to begin with.
+    """
+    return [file for folder in named(start) for file in _files(folder)]
+
+
+def opened(start) -> list[Start]:
+    """Read the weights to begin with; [] where training begins at random."""
+    return [_opened(folder) for folder in named(start)]
+
+
+def check_one_start(starts, linear_start) -> None:
+    """Refuse a network that is to begin at its start and at ridge.
+
+    Raises
+    ------
+    ValueError
+    """
+    if starts and linear_start is not None:
+        raise ValueError(
+            f"train.start={starts[0].folder} and train.linear_start={linear_start}: the network "
+            "begins at one of them; give train.linear_start=null to begin with the folder"
+        )
+
+
+def begin_decoder(decoder, starts, node, out) -> None:
+    """Give a network the weights of its starts, one after the other, and tell what stays random.
+
+    Parameters
+    ----------
+    decoder : nn.Module
+    starts : list of Start
+    node : dict
+        What it was built of, to say which options differ.
+    out : Folder
+
+    Raises
+    ------
+    ValueError
+        If nothing of a start fits.
+    """
+    own = decoder.state_dict()
+    left = {name for name, _ in decoder.named_parameters()}
+    for start in starts:
+        fits = fitting(own, start.decoder)
+        if not fits:
+            other = next((k for k in start.decoder if k in own), None)
+            why = f": {other} has another shape" if other else f" (it has {_few(start.decoder)})"
+            raise ValueError(
+                f"train.start={start.folder} has no tensor that fits train.model by key and "
+                f"shape{why}: choose the model and the options it was imported or trained with"
+            )
+        decoder.load_state_dict(own | fits)
+        own, left = decoder.state_dict(), left - fits.keys()
+        n_other = len(start.decoder.keys() - fits.keys())
+        aside = f"; {n_other} of its tensors have no place here" if n_other else ""
+        out.log(f"decoder: {len(fits)} tensors begin as in {start.folder}{aside}")
+        for option in _differ(start.model, node):
+            out.log(f"decoder: {option}")
+    if starts and left:
+        for subject in (s for s in decoder_subjects(decoder) if any(_own(k, s) for k in left)):
+            own_parts = {key for key in left if _own(key, subject)}
+            out.log(f"decoder: {len(own_parts)} parameters of {subject} alone begin at random")
+            left -= own_parts
+    if starts and left:
+        out.log(f"decoder: {len(left)} shared parameters begin at random: {_few(sorted(left))}")
+
+
+def begin_prior(prior, starts, out) -> bool:
+    """Give a prior the weights of the start that has all of its own; say whether one had."""
+    own = prior.state_dict()
+    needed = {name for name, _ in prior.named_parameters(remove_duplicate=False)}
+    for start in (s for s in starts if s.prior and not prior.comes_trained):
+        fits = fitting(own, start.prior)
+        if needed and needed <= fits.keys():
+            prior.load_state_dict(own | fits)
+            out.log(f"prior: begins as in {start.folder}")
+            return True
+        lacking = sorted(needed - fits.keys())
+        out.log(
+            f"prior: that of {start.folder} is another ({_few(lacking)} differ), and is not used"
+        )
+    return False
+
+
+def token_scale(statistics, starts, out) -> dict:
+    """The scale of tokens that the first start was trained with, in place of this study's.
+
+    Parameters
+    ----------
+    statistics : dict of ndarray
+        Of this study's training stimuli.
+    starts : list of Start
+    out : Folder
+    """
+    there = {part: statistics.get(name) for part, name in SCALE.items()}
+    if not starts or there["mean"] is None:
+        return {}
+    scale = starts[0].scale
+    if scale is None:
+        out.log("tokens are not standardised: imported weights say them as their target does")
+        return {SCALE["mean"]: 0 * there["mean"], SCALE["std"]: np.ones_like(there["std"])}
+    if any(scale[part].shape != there[part].shape for part in SCALE):
+        return {}
+    return {SCALE[part]: scale[part].astype(np.float32) for part in SCALE}
+
+
+def freeze(decoder, patterns) -> None:
+    """Let parameters whose names fit a pattern (``translator.*``) stay as they are.
+
+    Running statistics of batch norms are no parameters, and move all the same.
+
+    Raises
+    ------
+    ValueError
+        If a pattern fits none, or nothing is left to train.
+    """
+    parameters = dict(decoder.named_parameters())
+    for pattern in patterns:
+        fixed = [name for name in parameters if fnmatchcase(name, pattern)]
+        if not fixed:
+            raise ValueError(
+                f"train.freeze: no parameter is named like {pattern!r}; there are "
+                f"{', '.join(dict.fromkeys(name.partition('.')[0] + '.*' for name in parameters))}"
+            )
+        for name in fixed:
+            parameters[name].requires_grad_(False)
+    if patterns and not any(p.requires_grad for p in parameters.values()):
+        raise ValueError(
+            "train.freeze leaves nothing to train: take a pattern out, or give "
+            "train.decoder_training=null"
+        )
+
+
+def as_it_is(decoder, val_rows, targets, device):
+    """A network that is not trained, and its history: the scores of validation rows."""
+    from neurodecode.contrastive.decoder import validation_scores
+
+    decoder = decoder.to(device).eval()
+    scores = validation_scores(decoder, val_rows, targets)
+    row = {"epoch": 0, "step": 0, "split": "val"}
+    return decoder, [row | {"name": name, "value": value} for name, value in scores.items()]
+
+
+def fitting(own, tensors) -> dict:
+    """The tensors that a network has a place for, by key and shape."""
+    import torch
+
+    return {
+        key: torch.as_tensor(array)
+        for key, array in tensors.items()
+        if key in own and tuple(own[key].shape) == tuple(array.shape)
+    }
+
+
+def decoder_subjects(decoder) -> list[str]:
+    """Names of the subjects that a network was made for."""
+    return list(getattr(getattr(decoder, "sizes", None), "channels", {}))
+
+
+def _files(folder):
+    for kind in (IMPORTED, TRAINED):
+        if all((folder / name).is_file() for name in kind[:2]):
+            return [folder / name for name in kind if (folder / name).is_file()]
+    raise FileNotFoundError(
+        f"train.start={folder} has no weights to begin with: it needs {IMPORTED[0]} or "
+        f"{TRAINED[0]} and config.json; name a folder that `neurodecode import-checkpoint` wrote, "
+        "or the artifact of an earlier run's stage train (its place is in run.json)"
+    )
+
+
+def _opened(folder):
+    weights, config = _files(folder)[:2]
+    tensors, about = _arrays(weights), read_json(config)
+    model = about.get("model")
+    if not isinstance(model, dict):
+        raise ValueError(f"{config} names no model: it is no folder to begin with; import it again")
+    if weights.name == IMPORTED[0]:
+        prior = folder / IMPORTED[2]
+        return Start(folder, tensors, _arrays(prior) if prior.is_file() else {}, None, model)
+    part = lambda name: {k.removeprefix(name): a for k, a in tensors.items() if k.startswith(name)}
+    scale = {name: tensors.get(key) for name, key in SCALE.items()}
+    known = scale if all(array is not None for array in scale.values()) else None
+    return Start(folder, part("decoder/"), part("prior/"), known, model)
+
+
+def _arrays(path):
+    """Tensors in float32 where they are numbers with fractions, of whatever width they are kept."""
+    tensors = read_tensors(path, "torch")
+    return {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
+
+
+def _differ(before, now):
+    if before.get("_target_") != now.get("_target_"):
+        return
+    for name in sorted(before.keys() & now.keys()):
+        if before[name] != now[name]:
+            yield f"train.model.{name} is {now[name]}, and was {before[name]} in the start"
+
+
+def _own(key, subject):
+    return f".{subject}." in f".{key}."
+
+
+def _few(names):
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
