@@ -3,8 +3,9 @@
 IMPORT = """\
 neurodecode import-checkpoint FILE model=mindeye1
     FILE                    .pth .pt .th .bin .ckpt of torch.save, .safetensors, or a folder with
-                            model.safetensors (whole or in parts)
-    model=NAME|FILE.yaml    the network: a choice of conf/model, or a YAML of your own
+                            model.safetensors (whole or in parts); several, where a checkpoint was
+                            published in several files
+    model=NAME|FILE.yaml    the network: a choice of conf/model or conf/classifier, or your own YAML
 and, if wanted:
     out=FOLDER              where it goes (default: below imported/)
     subjects=[sub-01,…]     names for the subjects whose own parts the file has, in its order
@@ -20,6 +21,7 @@ prior), config.json and a model card. Then:
 neurodecode run experiment=… model=mindeye1 train.start=FOLDER train.linear_start=null
 
 docs/checkpoints.md has it in full."""
+GROUPS = ("model", "classifier")
 OWN = ("out", "subjects", "licence", "partial")
 
 
@@ -28,7 +30,7 @@ def add_import_checkpoint(add):
     parser = add("import-checkpoint", "import a published checkpoint by key and shape")
     parser.epilog = IMPORT
     parser.add_argument("file", help="the checkpoint that was downloaded")
-    parser.add_argument("options", nargs="+", metavar="KEY=VALUE", help="model=NAME, and others")
+    parser.add_argument("words", nargs="+", metavar="KEY=VALUE", help="model=NAME, and others")
     parser.set_defaults(action=_import_checkpoint)
 
 
@@ -39,7 +41,8 @@ def _import_checkpoint(arguments):
     from neurodecode.core.checks import typed
     from neurodecode.core.errors import ConfigError
 
-    given = key_values(arguments.options)
+    given = key_values(word for word in arguments.words if "=" in word)
+    files = [arguments.file, *(word for word in arguments.words if "=" not in word)]
     model = given.pop("model", None)
     if not isinstance(model, str):
         raise ConfigError("import-checkpoint needs the network the file is of: give model=NAME")
@@ -52,8 +55,7 @@ def _import_checkpoint(arguments):
 
     from neurodecode.weights.importing import Asked, import_checkpoint
 
-    file = Path(arguments.file)
-    asked = Asked(file, name, node | given, tuple(subjects), licence, partial)
+    asked = Asked(tuple(map(Path, files)), name, node | given, tuple(subjects), licence, partial)
     folder = import_checkpoint(asked, out)
     print(f"written: {folder}")
     print(
@@ -81,12 +83,15 @@ def model_node(model):
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
             raise ConfigError(f"{model} names no network: it needs a _target_")
         return Path(model).stem, node
-    known = sorted(p.stem for p in (conf_folder() / "model").glob("*.yaml"))
-    if model not in known:
+    choices = {p.stem: p for group in GROUPS for p in (conf_folder() / group).glob("*.yaml")}
+    if model not in choices:
         raise ConfigError(
-            f"model={model}: there is no such choice; there are {', '.join(known)}, or give the "
-            "path of a YAML file"
+            f"model={model}: there is no such choice; there are {', '.join(sorted(choices))}, or "
+            "give the path of a YAML file"
         )
     sizes = "size" in read_yaml(conf_folder() / "config.yaml")  # checkpoints have the published one
-    words = ["name=import", f"model={model}", *(["size=published"] if sizes else [])]
-    return model, composed(words)["train"]["model"]
+    words = ["name=import", *(["size=published"] if sizes else [])]
+    if choices[model].parent.name == GROUPS[0]:
+        return model, composed([*words, f"model={model}"])["train"]["model"]
+    node = composed([*words, f"+classifier@import={model}"])["import"]
+    return model, node

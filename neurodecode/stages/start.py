@@ -93,31 +93,23 @@ def begin_decoder(decoder, starts, node, out) -> None:
     ValueError
         If nothing of a start fits.
     """
-    own = decoder.state_dict()
     left = {name for name, _ in decoder.named_parameters()}
     for start in starts:
-        fits = fitting(own, start.decoder)
-        if not fits:
-            other = next((k for k in start.decoder if k in own), None)
-            why = f": {other} has another shape" if other else f" (it has {_few(start.decoder)})"
-            raise ValueError(
-                f"train.start={start.folder} has no tensor that fits train.model by key and "
-                f"shape{why}: choose the model and the options it was imported or trained with"
-            )
+        own = decoder.state_dict()
+        fits, alike = _placed(own, start, node, subjects_of(decoder))
         decoder.load_state_dict(own | fits)
-        own, left = decoder.state_dict(), left - fits.keys()
-        n_other = len(start.decoder.keys() - fits.keys())
+        left -= fits.keys()
+        n_other = len(start.decoder.keys() - fits.keys() - set(alike.values()))
         aside = f"; {n_other} of its tensors have no place here" if n_other else ""
         out.log(f"decoder: {len(fits)} tensors begin as in {start.folder}{aside}")
-        for option in _differ(start.model, node):
-            out.log(f"decoder: {option}")
-    if starts and left:
-        for subject in (s for s in decoder_subjects(decoder) if any(_own(k, s) for k in left)):
-            own_parts = {key for key in left if _own(key, subject)}
-            out.log(f"decoder: {len(own_parts)} parameters of {subject} alone begin at random")
-            left -= own_parts
-    if starts and left:
-        out.log(f"decoder: {len(left)} shared parameters begin at random: {_few(sorted(left))}")
+        if alike:
+            out.log(f"decoder: {_few(sorted(set(alike.values())))} is that of every subject")
+        for name in sorted(start.model.keys() & node.keys()):
+            if start.model[name] != node[name]:
+                was = f"{start.model[name]} in {start.folder}"
+                out.log(f"decoder: train.model.{name} is {node[name]}, and was {was}")
+    if starts:
+        _tell_random(left, subjects_of(decoder), out)
 
 
 def begin_prior(prior, starts, out) -> bool:
@@ -186,13 +178,28 @@ def freeze(decoder, patterns) -> None:
         )
 
 
-def as_it_is(decoder, val_rows, targets, device):
+def check_trained(decoder_training, start) -> None:
+    """Refuse a network that would stay random.
+
+    Raises
+    ------
+    ValueError
+    """
+    if decoder_training is None and not start:
+        raise ValueError(
+            "decoder_training is null, so the network would stay random: say how to train it, or "
+            "what it begins with (train.start=FOLDER)"
+        )
+
+
+def as_it_is(decoder, val_rows, targets, device, out):
     """A network that is not trained, and its history: the scores of validation rows."""
     from neurodecode.contrastive.decoder import validation_scores
 
     decoder = decoder.to(device).eval()
     scores = validation_scores(decoder, val_rows, targets)
-    row = {"epoch": 0, "step": 0, "split": "val"}
+    out.log(f"decoder: not trained; {scores['top1']:.3f} of validation trials find their picture")
+    row = {"phase": "decoder", "epoch": 0, "step": 0, "split": "val"}
     return decoder, [row | {"name": name, "value": value} for name, value in scores.items()]
 
 
@@ -207,7 +214,7 @@ def fitting(own, tensors) -> dict:
     }
 
 
-def decoder_subjects(decoder) -> list[str]:
+def subjects_of(decoder) -> list[str]:
     """Names of the subjects that a network was made for."""
     return list(getattr(getattr(decoder, "sizes", None), "channels", {}))
 
@@ -244,16 +251,42 @@ def _arrays(path):
     return {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
 
 
-def _differ(before, now):
-    if before.get("_target_") != now.get("_target_"):
-        return
-    for name in sorted(before.keys() & now.keys()):
-        if before[name] != now[name]:
-            yield f"train.model.{name} is {now[name]}, and was {before[name]} in the start"
+def _placed(own, start, node, subjects):
+    """The tensors of a start by the network's keys; and those that it has once for all subjects."""
+    if start.model.get("_target_") != node.get("_target_"):
+        raise ValueError(
+            f"train.start={start.folder} is of {start.model.get('_target_')}, and train.model is "
+            f"{node.get('_target_')}: equal names would mean other layers; choose its model"
+        )
+    once = {key: _without(key, subjects) for key in own.keys() - start.decoder.keys()}
+    alike = {key: name for key, name in once.items() if name in start.decoder}
+    fits = fitting(own, start.decoder | {key: start.decoder[n] for key, n in alike.items()})
+    if not fits:
+        other = next((key for key in start.decoder if key in own), None)
+        why = f": {other} has another shape" if other else f" (it has {_few(start.decoder)})"
+        raise ValueError(
+            f"train.start={start.folder} has no tensor that fits train.model by key and shape"
+            f"{why}: choose the options it was imported or trained with"
+        )
+    return fits, {key: name for key, name in alike.items() if key in fits}
+
+
+def _tell_random(left, subjects, out):
+    for subject in subjects:
+        if own := {key for key in left if _own(key, subject)}:
+            out.log(f"decoder: {len(own)} parameters of {subject} alone begin at random")
+            left = left - own
+    if left:
+        out.log(f"decoder: {len(left)} shared parameters begin at random: {_few(sorted(left))}")
 
 
 def _own(key, subject):
     return f".{subject}." in f".{key}."
+
+
+def _without(key, subjects):
+    """A key without the name of a subject in it: what a start calls a part that it has once."""
+    return ".".join(part for part in key.split(".") if part not in subjects)
 
 
 def _few(names):

@@ -75,11 +75,7 @@ class TrainConfig:
         for name in ("decoder_training", "prior_training"):
             if "seed" in (getattr(self, name) or {}):
                 raise ValueError(f"{name}.seed is not free: it follows from train.seed")
-        if self.decoder_training is None and not self.start:
-            raise ValueError(
-                "decoder_training is null, so the network would stay random: say how to train it, "
-                "or what it begins with (train.start=FOLDER)"
-            )
+        starting.check_trained(self.decoder_training, self.start)
 
 
 @stage(
@@ -341,9 +337,7 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
     from neurodecode.contrastive.ranks import learn_together
 
     if config.decoder_training is None:
-        decoder, history = starting.as_it_is(decoder, val_rows, targets, config.device)
-        out.log("decoder: not trained, it stays as it began")
-        return decoder, [{"phase": "decoder"} | row for row in history]
+        return starting.as_it_is(decoder, val_rows, targets, config.device, out)
     lesson = Lesson(
         build(config.loss),
         rows,

@@ -31,7 +31,8 @@ class Asked:
 
     Attributes
     ----------
-    file : Path
+    files : tuple of Path
+        One; several where a checkpoint was published in parts, whose keys then stand together.
     model : str
         The choice's name.
     node : dict
@@ -43,12 +44,17 @@ class Asked:
         Accept a checkpoint that lacks parameters of the network.
     """
 
-    file: Path
+    files: tuple
     model: str
     node: dict
     subjects: tuple = ()
     licence: str = "unknown"
     partial: bool = False
+
+    @property
+    def file(self) -> str:
+        """The file, or the files, for messages."""
+        return ", ".join(map(str, self.files))
 
     def as_json(self) -> dict:
         """What makes two imports of one file the same."""
@@ -77,8 +83,8 @@ def import_checkpoint(asked: Asked, out=None, tell=print) -> Path:
     """
     check_targets(asked.node, f"model={asked.model}")
     published = layout_of(asked)
-    found = read_checkpoint(asked.file)
-    source = source_of(asked.file)
+    found = together([read_checkpoint(file) for file in asked.files], asked)
+    source = source_of(asked.files)
     folder = Path(out).expanduser() if out is not None else _folder(asked, source)
     if _is_there(folder, asked, source):
         tell(f"{folder} holds this import already")
@@ -160,14 +166,34 @@ def layout_of(asked: Asked):
     return lambda shapes: published(shapes, **options)
 
 
-def source_of(file) -> dict:
-    """Name, size and digest of a checkpoint: a file, or all files of a folder."""
-    file = Path(file).expanduser()
-    parts = sorted(p for p in file.rglob("*.safetensors")) if file.is_dir() else [file]
+def together(parts: list[Checkpoint], asked: Asked) -> Checkpoint:
+    """Put the parts of a checkpoint together.
+
+    Raises
+    ------
+    ConfigError
+        If two of them have a tensor of one name.
+    """
+    state = {}
+    for part in parts:
+        if twice := sorted(state.keys() & part.state.keys()):
+            raise ConfigError(
+                f"{asked.file}: {twice[0]} is in two of the files: they are no parts of one "
+                "checkpoint; import them one by one"
+            )
+        state |= part.state
+    all_of = lambda name: tuple(dict.fromkeys(n for part in parts for n in getattr(part, name)))
+    return Checkpoint(state, parts[0].within, all_of("left"), all_of("inert"))
+
+
+def source_of(files) -> dict:
+    """Name, size and digest of a checkpoint: its file, all its files, or those of a folder."""
+    places = [Path(file).expanduser() for file in files]
+    parts = [p for f in places for p in (sorted(f.rglob("*.safetensors")) if f.is_dir() else [f])]
     digests = [file_digest(part) for part in parts]
     whole = digests[0] if len(digests) == 1 else digest(digests)
     size = sum(part.stat().st_size for part in parts)
-    return {"file": file.name, "sha256": whole, "size": size}
+    return {"file": ", ".join(p.name for p in places), "sha256": whole, "size": size}
 
 
 def _prior(tensors):
@@ -196,7 +222,7 @@ def _said_of(found):
 
 
 def _folder(asked, source):
-    stem = Path(source["file"]).stem if is_plain(source["file"]) else "checkpoint"
+    stem = asked.files[0].stem if is_plain(asked.files[0].stem) else "checkpoint"
     return Path("imported") / f"{asked.model}-{stem}-{source['sha256'][:8]}"
 
 

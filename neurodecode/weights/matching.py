@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from neurodecode.core.errors import ConfigError
 
-SUBJECT = re.compile(r"sub(j|ject)?[-_]?\w*\d\w*|[A-Z]?\d+", re.IGNORECASE)
+SUBJECT = re.compile(r"sub(j|ject)?[-_]?\w+")
 SHOWN = 12  # names of each kind in a table
 PRIOR = "net.causal_transformer."  # what a diffusion prior's keys have after their beginning
 PRIOR_PARTS = ("net.", "noise_scheduler.")

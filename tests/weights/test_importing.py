@@ -138,7 +138,9 @@ def test_safetensors_of_half_precision_stay_as_they_are(tmp_path):
     save_file(state, tmp_path / "a.safetensors")
     assert run(tmp_path, tmp_path / "a.safetensors") == 0
     weights = load_file(tmp_path / "imported" / "model.safetensors")
-    assert weights["table"].dtype is torch.bfloat16 and torch.equal(weights["table"], state["table"])
+    assert weights["table"].dtype is torch.bfloat16 and torch.equal(
+        weights["table"], state["table"]
+    )
 
 
 @pytest.mark.parametrize("start", ["", "diffusion_prior."])
@@ -165,7 +167,7 @@ def test_a_prior_without_its_sizes_is_refused(tmp_path, file, capsys):
 
 def test_the_network_that_was_imported_says_what_the_published_one_said(tmp_path, file):
     state = random_state()
-    asked = Asked(file(state), "tiny", NODE, ("anna", "ben"))
+    asked = Asked((file(state),), "tiny", NODE, ("anna", "ben"))
     folder = import_checkpoint(asked, tmp_path / "imported", tell=lambda line: None)
     network, names = published({key: tuple(t.shape) for key, t in state.items()})
     theirs = TinyNetwork(network.sizes)
@@ -179,13 +181,13 @@ def test_the_network_that_was_imported_says_what_the_published_one_said(tmp_path
 
 
 def test_subjects_are_found_by_their_modules_where_there_are_no_sizes():
-    inner = {"1": torch.nn.Linear(2, 2), "2": torch.nn.Linear(2, 2)}
+    inner = {"sub-01": torch.nn.Linear(2, 2), "sub-02": torch.nn.Linear(2, 2)}
     network = torch.nn.ModuleDict({"embedder": torch.nn.ModuleDict(inner)})
-    network["head"] = torch.nn.ModuleDict({"image": torch.nn.Sequential(torch.nn.Linear(1, 1))})
+    network["gates"] = torch.nn.ModuleDict({"1": torch.nn.Sequential(torch.nn.Linear(1, 1))})
     names = {key: key for key in network.state_dict()}
     renamed, subjects = matching.with_subjects(network, names, ["a", "b"])
-    assert subjects == ["a", "b"] and renamed["embedder.2.bias"] == "embedder.b.bias"
-    assert renamed["head.image.0.bias"] == "head.image.0.bias"
+    assert subjects == ["a", "b"] and renamed["embedder.sub-02.bias"] == "embedder.b.bias"
+    assert renamed["gates.1.0.bias"] == "gates.1.0.bias"
 
 
 def test_a_kill_while_writing_leaves_no_folder(tmp_path, file, monkeypatch):
@@ -193,7 +195,7 @@ def test_a_kill_while_writing_leaves_no_folder(tmp_path, file, monkeypatch):
 
     monkeypatch.setattr(importing, "card", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        import_checkpoint(Asked(file(), "tiny", NODE), tmp_path / "imported", lambda line: None)
+        import_checkpoint(Asked((file(),), "tiny", NODE), tmp_path / "imported", lambda line: None)
     assert {p.name for p in tmp_path.iterdir()} == {"last.pth"}
 
 
@@ -201,5 +203,5 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path, file):
     (tmp_path / "imported").mkdir()
     np.save(tmp_path / "imported" / "mine.npy", np.zeros(1))
     with pytest.raises(UserError, match="holds something else"):
-        import_checkpoint(Asked(file(), "tiny", NODE), tmp_path / "imported", lambda line: None)
+        import_checkpoint(Asked((file(),), "tiny", NODE), tmp_path / "imported", lambda line: None)
     assert (tmp_path / "imported" / "mine.npy").is_file()

@@ -8,7 +8,7 @@ from neurodecode.models.heads import check_trials
 
 
 class TinyNetwork(nn.Module):
-    """One linear layer for each subject, one that all share, and a table.
+    """One linear layer for each subject, heads that all share (blurry: not published), a table.
 
     References
     ----------
@@ -22,6 +22,8 @@ class TinyNetwork(nn.Module):
         self.shared = nn.Sequential(nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, sizes.dim))
         n_values = sizes.n_tokens * sizes.token_dim
         self.tokens = nn.Linear(hidden, n_values) if n_values else None
+        n_blurry = sizes.blurry and sizes.blurry[0] * sizes.blurry[1] * sizes.blurry[2]
+        self.blurry = nn.Linear(hidden, n_blurry) if n_blurry else None
         self.register_buffer("table", torch.ones(hidden))
 
     def forward(self, responses, subject):
@@ -32,7 +34,8 @@ class TinyNetwork(nn.Module):
         if self.tokens is not None:
             grid = self.sizes.n_tokens, self.sizes.token_dim
             tokens = self.tokens(code).unflatten(1, grid)
-        return BrainOutput(tokens, self.shared(code), None)
+        blurry = self.blurry and self.blurry(code).unflatten(1, self.sizes.blurry)
+        return BrainOutput(tokens, self.shared(code), blurry)
 
 
 class Silent(nn.Module):
