@@ -102,6 +102,9 @@ def begin_decoder(decoder, starts, node, out) -> None:
         n_other = len(start.decoder.keys() - fits.keys() - set(alike.values()))
         aside = f"; {n_other} of its tensors have no place here" if n_other else ""
         out.log(f"decoder: {len(fits)} tensors begin as in {start.folder}{aside}")
+        for key in sorted(k for k in start.decoder.keys() & own.keys() if k not in fits):
+            there = tuple(start.decoder[key].shape)
+            out.log(f"decoder: {key} is {tuple(own[key].shape)} here and {there} there: not used")
         if alike:
             out.log(f"decoder: {_few(sorted(set(alike.values())))} is that of every subject")
         for name in sorted(start.model.keys() & node.keys()):
@@ -148,7 +151,7 @@ def token_scale(statistics, starts, out) -> dict:
         return {SCALE["mean"]: 0 * there["mean"], SCALE["std"]: np.ones_like(there["std"])}
     if any(scale[part].shape != there[part].shape for part in SCALE):
         return {}
-    return {SCALE[part]: scale[part].astype(np.float32) for part in SCALE}
+    return {SCALE[part]: np.float32(scale[part]) for part in SCALE}
 
 
 def freeze(decoder, patterns) -> None:

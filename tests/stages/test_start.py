@@ -203,10 +203,17 @@ def test_the_bytes_of_a_start_count_in_the_key(imported):
         train.run.external(config(model=TINY, start=f"{folder}/nowhere", **ALONE))
 
 
+def test_a_tensor_of_another_shape_is_not_used_and_it_is_said(
+    study, imported, tmp_path, artifact, said
+):
+    settings = config(model=TINY | {"hidden": 5}, start=imported(), decoder_training=None, **ALONE)
+    run_train(study, tmp_path, artifact, settings)
+    assert "decoder: shared.2.weight is (6, 5) here and (6, 8) there: not used" in said
+
+
 def test_starts_that_do_not_fit_are_refused(study, imported, tmp_path, artifact, with_code):
     folder = imported()
     for changes, says in (
-        ({"model": TINY | {"hidden": 5}, **ALONE}, "another shape.*choose the options"),
         ({"model": MODEL, **ALONE}, "equal names would mean other layers"),
         ({"model": TINY, **with_code}, "train.linear_start=5.0: the network begins at one"),
     ):
