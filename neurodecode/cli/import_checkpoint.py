@@ -89,8 +89,8 @@ def model_node(model):
             f"model={model}: there is no such choice; there are {', '.join(sorted(choices))}, or "
             "give the path of a YAML file"
         )
-    sizes = "size" in read_yaml(conf_folder() / "config.yaml")  # checkpoints have the published one
-    words = ["name=import", *(["size=published"] if sizes else [])]
+    sized = "${size:" in choices[model].read_text(encoding="utf-8")
+    words = ["name=import", *(["size=published"] if sized else [])]
     if choices[model].parent.name == GROUPS[0]:
         return model, composed([*words, f"model={model}"])["train"]["model"]
     node = composed([*words, f"+classifier@import={model}"])["import"]

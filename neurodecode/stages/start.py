@@ -27,9 +27,9 @@ class Start:
     Attributes
     ----------
     folder : Path
-    decoder, prior : dict of ndarray
+    decoder, prior : dict of Tensor
         By key; of the prior none where the folder has none.
-    scale : dict of ndarray, or None
+    scale : dict of Tensor, or None
         Mean and deviation by which tokens are standardised; None: they are as the target says them.
     model : dict
         The node it was made of.
@@ -235,23 +235,19 @@ def _files(folder):
 
 def _opened(folder):
     weights, config = _files(folder)[:2]
-    tensors, about = _arrays(weights), read_json(config)
+    tensors, about = read_tensors(weights, "torch"), read_json(config)
     model = about.get("model")
     if not isinstance(model, dict):
         raise ValueError(f"{config} names no model: it is no folder to begin with; import it again")
     if weights.name == IMPORTED[0]:
         prior = folder / IMPORTED[2]
-        return Start(folder, tensors, _arrays(prior) if prior.is_file() else {}, None, model)
+        return Start(
+            folder, tensors, read_tensors(prior, "torch") if prior.is_file() else {}, None, model
+        )
     part = lambda name: {k.removeprefix(name): a for k, a in tensors.items() if k.startswith(name)}
     scale = {name: tensors.get(key) for name, key in SCALE.items()}
     known = scale if all(array is not None for array in scale.values()) else None
     return Start(folder, part("decoder/"), part("prior/"), known, model)
-
-
-def _arrays(path):
-    """Tensors in float32 where they are numbers with fractions, of whatever width they are kept."""
-    tensors = read_tensors(path, "torch")
-    return {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
 
 
 def _placed(own, start, node, subjects):

@@ -111,7 +111,8 @@ def study(tmp_path, artifact):
         folder.save_tensors(f"{name}.safetensors", tensors)
     aligner = {"_target_": "neurodecode.align.identity.Identity"}
     scaling = {"_target_": "neurodecode.signal.scaling.Standard"}
-    folder.save_json("aligner.json", {"scaling": scaling, "aligner": aligner, "read": None})
+    made_of = {"scaling": scaling, "aligner": aligner, "reference": None, "read": None}
+    folder.save_json("aligner.json", made_of)
     return made | {"split": artifact(tmp_path / "split"), "align": artifact(tmp_path / "align")}
 
 
