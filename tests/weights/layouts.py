@@ -6,6 +6,8 @@ published keys, prefixes included. What is drawn is drawn anew by the test.
 
 from neurodecode.models.base import Sizes
 
+OPTIONS = {"wave": {"n_heads": 4}}  # of the model, that no shape tells
+
 
 def _below(start, network):
     return {start + key: tensor for key, tensor in network.state_dict().items()}
@@ -79,8 +81,8 @@ def wave():
     from neurodecode.models.wave import PublishedWave
 
     network = PublishedWave(
-        {"in_dim": 11, "embed_dim": 64},
-        {"embed_dim": 64, "n_layers": 2, "n_heads": 1, "n_positions": 9},
+        {"in_dim": 11, "embed_dim": 16},
+        {"embed_dim": 16, "n_layers": 2, "n_heads": 4, "n_positions": 9},
         clip_size=12,
         n_values=24,
     )
@@ -134,5 +136,13 @@ def duin():
     from neurodecode.models.duin import DuInMae
     from neurodecode.models.duin_networks import DuInSizes
 
-    small = {"d_neural": 4, "filters": (8, 8, 4), "kernels": (9, 3, 3), "strides": (5, 1, 1)}
-    return DuInMae(DuInSizes(6, 4, 2, **small)).state_dict()
+    small = {"d_neural": 4, "filters": (4, 4, 3), "kernels": (9, 3, 3), "strides": (5, 1, 1)}
+    small |= {"patch": 10, "n_blocks": 1, "decoder_blocks": 1, "n_heads": 2, "d_head": 4}
+    return DuInMae(DuInSizes(6, 4, 2, **small, d_ff=12, n_codes=16, d_code=4)).state_dict()
+
+
+def rbtransformer():
+    """Behind `module`."""
+    from neurodecode.models.rbtransformer import RBTransformerNetwork
+
+    return _below("module.", RBTransformerNetwork(14, 5, head=(32, 24, 16)))

@@ -4,15 +4,12 @@ import copy
 import importlib
 import inspect
 import pkgutil
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 import neurodecode.models
-from neurodecode.core.build import locate
 from neurodecode.weights.importing import Asked, import_checkpoint
 from tests.weights import layouts, tiny_network
 
@@ -30,10 +27,10 @@ def with_a_layout():
 NETWORKS = {module.__name__.rpartition(".")[2]: module for module in with_a_layout()}
 
 
-def network_class(module):
-    """Dotted path of a class that the file defines: what its `_target_` may be."""
-    own = [c for _, c in inspect.getmembers(module, inspect.isclass)]
-    named = next(c for c in own if c.__module__ == module.__name__ and issubclass(c, nn.Module))
+def network_class(module, network):
+    """Dotted path of the network's class, or of one that the file defines: what names its file."""
+    own = [type(network), *(c for _, c in inspect.getmembers(module, inspect.isclass))]
+    named = next(c for c in own if c.__module__ == module.__name__)
     return f"{module.__name__}.{named.__name__}"
 
 
@@ -68,20 +65,16 @@ def answers(network):
 def test_every_layout_comes_back(tmp_path, name):
     assert hasattr(layouts, name), f"say in tests/weights/layouts.py what {name}'s checkpoints hold"
     module, state = NETWORKS[name], drawn(getattr(layouts, name)())
+    options = layouts.OPTIONS.get(name, {})
+    plain = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    network, names = module.published({k: tuple(t.shape) for k, t in plain.items()}, **options)
+    theirs = {names[key]: tensor for key, tensor in plain.items() if key in names}
     beside = {"epoch": 1, "optimizer_state_dict": {"state": {0: torch.ones(3)}}}
     torch.save(beside | {"model_state_dict": state}, tmp_path / "last.pth")
-    node = {"_target_": network_class(module)}
-    assert locate(node["_target_"]) and node["_target_"].partition(".")[0] in sys.modules
+    node = {"_target_": network_class(module, network)} | options
     asked = Asked((tmp_path / "last.pth",), name, node)
     folder = import_checkpoint(asked, tmp_path / "imported", tell=lambda line: None)
     ours = load_file(folder / "model.safetensors")
-    shapes = {k.removeprefix("module."): tuple(t.shape) for k, t in state.items()}
-    network, names = module.published(shapes)
-    theirs = {
-        names[k]: t
-        for k, t in ((k.removeprefix("module."), t) for k, t in state.items())
-        if k in names
-    }
     assert ours.keys() == theirs.keys() and len(ours) > len(state) / 2
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     if hasattr(getattr(network, "sizes", None), "channels") and name not in UNSEEN:
