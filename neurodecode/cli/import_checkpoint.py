@@ -52,16 +52,32 @@ def _import_checkpoint(arguments):
     partial = typed(own.get("partial", False), bool, "partial")
     out = typed(own.get("out"), str | None, "out")
     name, node = model_node(model)
+    if isinstance(node.get("compat"), bool):  # weights were trained with the published quirks
+        given = {"compat": True} | given
 
     from neurodecode.weights.importing import Asked, import_checkpoint
 
     asked = Asked(tuple(map(Path, files)), name, node | given, tuple(subjects), licence, partial)
     folder = import_checkpoint(asked, out)
     print(f"written: {folder}")
-    print(
-        f"use: neurodecode run experiment=… model={name} train.start={folder} "
-        "train.linear_start=null"
-    )
+    print(use_line(name, folder, given))
+
+
+def use_line(name, folder, given):
+    """The words that let a run begin with what was imported."""
+    from neurodecode.cli.compose import conf_folder
+
+    file = conf_folder() / GROUPS[0] / f"{name}.yaml"
+    if not file.is_file():
+        return "use: train.start of a network of your own; stages of classifiers have no start"
+    size = " size=published" if "${size:" in file.read_text(encoding="utf-8") else ""
+    options = "".join(f" train.model.{key}={_word(value)}" for key, value in given.items())
+    words = f"model={name}{size} train.start={folder} train.linear_start=null{options}"
+    return f"use: neurodecode run experiment=… {words}"
+
+
+def _word(value):
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def model_node(model):
