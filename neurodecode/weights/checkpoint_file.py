@@ -49,8 +49,8 @@ BEGINNINGS = {
     b"%PDF": "a PDF",
 }
 SAVE_STATE = (
-    "where you trust it and its code is installed, save its weights alone, `torch.save("
-    "torch.load(FILE, weights_only=False).state_dict(), 'weights.pth')`, and import weights.pth"
+    "where you trust it and its code is installed, save its weights alone, torch.save("
+    "torch.load(FILE, weights_only=False).state_dict(), 'weights.pth'), and import weights.pth"
 )
 
 
@@ -130,8 +130,8 @@ def _of_folder(folder):
     if shards or (folder / "zero_to_fp32.py").is_file():
         raise FalseClaim(
             f"{folder} is a checkpoint of DeepSpeed ZeRO, whose weights lie in pieces: join them "
-            f"by the script that DeepSpeed put there, `python {folder}/zero_to_fp32.py {folder} "
-            "weights.pth`, and import weights.pth"
+            f"by the script that DeepSpeed put there, python {folder}/zero_to_fp32.py {folder} "
+            "weights.pth, and import weights.pth"
         )
     files = weight_files(folder)
     check_room(folder, sum(file.stat().st_size for file in files))

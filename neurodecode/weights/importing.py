@@ -159,7 +159,7 @@ def layout_of(asked: Asked):
     if not inspect.isfunction(published):
         raise ConfigError(
             f"model={asked.model}: {target.__module__} knows no published checkpoints (it has no "
-            "function `published`); docs/checkpoints.md lists the networks that do"
+            "function named published); docs/checkpoints.md lists the networks that do"
         )
     takes = inspect.signature(published).parameters
     options = {name: value for name, value in asked.node.items() if name in takes}

@@ -1,7 +1,7 @@
 """Mistakes that users make, each as a command line that makes it, and what the message must say.
 
-`plant(folder)` prepares a study below the folder and returns the overrides of ``neurodecode run``, or
-the words of ``neurodecode import-checkpoint``.
+`plant(folder)` prepares a study below the folder and returns the overrides of ``neurodecode run``,
+or the words of ``neurodecode import-checkpoint``.
 """
 
 import subprocess
