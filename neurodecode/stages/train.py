@@ -8,6 +8,8 @@ can be trusted on new trials. Test rows cannot be read here.
 
 A prior reads either the decoder's tokens or their code (a few dozen numbers, `prior.reads`). One
 that comes trained brings its own code and its own scale of tokens.
+
+Network and prior may begin with weights that are there already (`train.start`); see `start`.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -23,6 +25,7 @@ from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
 from neurodecode.rigour.permutation import permuted_stimuli
+from neurodecode.stages import start as starting
 from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.stages.reading import (
     TARGETS,
@@ -52,8 +55,10 @@ class TrainConfig:
     model: dict
     loss: dict
     prior: dict | None
-    decoder_training: dict
+    decoder_training: dict | None
     prior_training: dict | None
+    start: str | list[str] | None = None
+    freeze: list[str] = field(default_factory=list)
     batch: Count = 64
     tokens_weight: NotNegative = 1.0
     code_weight: NotNegative = 10.0
@@ -76,13 +81,14 @@ class TrainConfig:
         for name in ("decoder_training", "prior_training"):
             if "seed" in (getattr(self, name) or {}):
                 raise ValueError(f"{name}.seed is not free: it follows from train.seed")
+        starting.check_trained(self.decoder_training, self.start)
 
 
 @stage(
     "train",
     config=TrainConfig,
     inputs=("embed", "split:split.tsv", "preprocess", "align"),
-    external=lambda config: named_folders(config.prior),
+    external=lambda config: [*named_folders(config.prior), *starting.files_of(config.start)],
 )
 def run(config, inputs, out):
     """Fit ridge, train the network, train or calibrate the prior; write weights and history."""
@@ -103,7 +109,9 @@ def run(config, inputs, out):
     stimuli, tables = stimulus_rows(inputs) if large(inputs) else stimulus_tables(inputs)
     seen = np.unique([i for _, t in train.values() for i in stimuli.get_indexer(t["stimulus_id"])])
     statistics = training_statistics(tables, seen)
-    prior = untrained_prior(config, tables)
+    starts = starting.opened(config.start)
+    statistics |= starting.token_scale(statistics, starts, out)
+    prior = untrained_prior(config, tables, starts, out)
     if prior is not None:
         statistics |= {f"targets/{n}": array for n, array in prior.statistics().items()}
     if "tokens" in tables:
@@ -111,6 +119,7 @@ def run(config, inputs, out):
         tables["tokens"] = each_row(partial(standardise, **scale), tables["tokens"])
     if code_reader(prior) is not None:
         tables["code"] = code_of(prior, tables["tokens"])
+        starting.check_one_start(starts, config.linear_start)
 
     ridge = {}
     asked = {n: t for n, t in tables.items() if n != "tokens" or "code" not in tables}
@@ -131,10 +140,13 @@ def run(config, inputs, out):
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
+    starting.begin_decoder(decoder, starts, config.model, out)
     prepare(decoder, train, stimuli, tables, child_seed(config.seed, "prepared"))
+    starting.freeze(decoder, config.freeze)
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
-    if prior is not None and not prior.comes_trained:
+    learns = prior is not None and not prior.comes_trained
+    if learns and (config.prior_training is not None or not prior.descends):
         prior, more = train_prior(config, prior, decoder, targets, seen, val_rows, out)
         history = history + more
     if prior is not None:
@@ -182,8 +194,8 @@ def permuted(side, seed):
     return {subject: (responses, taken(trials)) for subject, (responses, trials) in side.items()}
 
 
-def untrained_prior(config, tables):
-    """Build the prior as it is before this study: with first weights, or with those it comes with.
+def untrained_prior(config, tables, starts, out):
+    """Build the prior as it is before this study: with first weights, or with those there are.
 
     None where none is wanted, or where the embedding has no tokens.
     """
@@ -194,10 +206,11 @@ def untrained_prior(config, tables):
     if config.prior_training is not None and not prior.descends:
         how = "comes trained and is not trained again" if prior.comes_trained else "is no network"
         raise ValueError(f"this prior {how}: prior_training=null")
-    if config.prior_training is None and prior.descends:
+    begun = starting.begin_prior(prior, starts, out)
+    if config.prior_training is None and prior.descends and not begun:
         raise ValueError(
             "this prior is trained in the run, but prior_training is null: say how to train it, or "
-            "do without one (train.prior=null)"
+            "do without one (train.prior=null), or begin with one (train.start)"
         )
     return prior.to(config.device)
 
@@ -363,6 +376,8 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
     from neurodecode.contrastive.decoder import Lesson
     from neurodecode.contrastive.ranks import learn_together
 
+    if config.decoder_training is None:
+        return starting.as_it_is(decoder, val_rows, targets, config.device, out)
     lesson = Lesson(
         build(config.loss),
         rows,
