@@ -30,8 +30,9 @@ class TrialClassifier(Protocol):
     Attributes
     ----------
     fits_on_all : bool
-        Published quirk, never a default: something without labels (a scale, an embedding) is fitted
-        on training and test rows together. The stage then hands over `also`, and the report says so.
+        Published quirk, never a default: something without labels (a scale, an embedding) is
+        fitted on training and test rows together. The stage then hands over `also`, and the report
+        says so.
     """
 
     fits_on_all: bool
@@ -181,9 +182,8 @@ def inner_folds(
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_folds = min(n_folds, len(np.unique(groups)))
-    folds = StratifiedGroupKFold(
-        n_folds, shuffle=True, random_state=child_seed(seed, "inner") % 2**32
-    )
+    state = child_seed(seed, "inner") % 2**32
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():  # a class in fewer groups than folds misses some: no harm here
         warnings.simplefilter("ignore", UserWarning)
         try:
@@ -283,10 +283,7 @@ def fit_network(
     peek: tuple[np.ndarray, np.ndarray] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     vary: Callable[[Tensor], Tensor] = lambda x: x,
-    enlarge: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] = lambda x, y: (
-        x,
-        y,
-    ),
+    enlarge: Callable[[np.ndarray, np.ndarray], tuple] = lambda x, y: (x, y),
 ) -> nn.Module:
     """Train a network that scores classes; in eval mode, on the device.
 
