@@ -6,17 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurodecode.models.duin import (
-    DuIn,
-    DuInClassifier,
-    DuInMae,
-    DuInSizes,
-    DuInVqVae,
-    masked,
-    published,
-    shifted,
-    standardiser,
-)
+from neurodecode.models.duin import DuIn, published, shifted, standardiser
 from neurodecode.models.duin_layers import (
     PatchTokenizer,
     SubjectBlock,
@@ -24,6 +14,7 @@ from neurodecode.models.duin_layers import (
     TransformerStack,
     VectorQuantizer,
 )
+from neurodecode.models.duin_networks import DuInClassifier, DuInMae, DuInSizes, DuInVqVae, masked
 from neurodecode.models.trial_classifier import Training, descend
 from tests.golden.rule import data, golden, parameter, probe
 
@@ -248,7 +239,7 @@ def test_every_size_changes_the_network():
     base = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
     other = {
         "d_neural": 5, "patch": 20, "filters": [4, 6, 3], "kernels": [7, 3, 3],
-        "strides": [2, 1, 1], "n_blocks": 2, "decoder_blocks": 2, "n_heads": 1, "d_head": 8,
+        "strides": [1, 1, 1], "n_blocks": 2, "decoder_blocks": 2, "n_heads": 1, "d_head": 8,
         "d_ff": 8, "n_codes": 8, "d_code": 3,
     }  # fmt: skip
     shapes = lambda options: {
