@@ -12,6 +12,7 @@ References
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from neurodecode.core.ranges import Count, PartShare, Positive
 from neurodecode.core.seeds import child_seed
 from neurodecode.models.optional import needed
-from neurodecode.models.trial_classifier import Training, fit_network, scores_of
+from neurodecode.models.trial_classifier import Training, as_they_are, fit_network, scores_of
 
 LEAST = 1e-12  # variance of a band that holds nothing, so that its entropy is a number
 
@@ -217,9 +218,7 @@ class RBTransformer:
             loss=lambda scores, truth: F.cross_entropy(
                 scores, truth, label_smoothing=self.label_smoothing
             ),
-            enlarge=lambda rows, classes: (
-                filled_up(rows, classes, seed) if self.smote else (rows, classes)
-            ),
+            enlarge=partial(filled_up, seed=seed) if self.smote else as_they_are,
         )
         return lambda asked: scores_of(network, entropies(asked), device)
 
