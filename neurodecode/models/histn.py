@@ -269,8 +269,9 @@ class HiSTN:
         Whether training rows are drawn so that every class comes as often.
     regions, n_filters, kernel, dropout
         See `HiSTNNetwork`.
-    compat : bool
-        With ``scale=train``, test rows too enter the largest values, as test seconds did.
+    fits_on_all : bool
+        Published quirk, with ``scale=train``: test rows too enter the largest values, as the test
+        seconds of a recording did.
     """
 
     training: Training = field(default_factory=Training)
@@ -282,12 +283,7 @@ class HiSTN:
     n_filters: Count = 8
     kernel: Count = 64
     dropout: PartShare = 0.5
-    compat: bool = False
-
-    @property
-    def fits_on_all(self) -> bool:
-        """Whether test rows enter the largest values."""
-        return self.compat and self.scale == "train"
+    fits_on_all: bool = False
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""

@@ -33,6 +33,7 @@ SMALL = {
     "n_codes": 16,
     "d_code": 4,
 }
+SMALL_LISTS = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
 QUICK = Training(n_epochs=8, batch_size=16, learning_rate=3e-3)
 
 
@@ -189,8 +190,7 @@ def test_each_start_learns_frequencies(start):
     x, y = waves(96)
     asked, truth = waves(40, seed=1)
     train = Training(n_epochs=25, batch_size=16, learning_rate=5e-3, select="best")
-    options = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
-    model = DuIn(start, train, QUICK, QUICK, hidden=16, **options)
+    model = DuIn(start, train, QUICK, QUICK, hidden=16, **SMALL_LISTS)
     scores = model.fit(x, y, np.arange(96) // 4, 2, 100.0, 0, "cpu")(asked)
     assert scores.shape == (40, 2)
     assert (scores.argmax(1) == truth).mean() > 0.8
@@ -199,11 +199,10 @@ def test_each_start_learns_frequencies(start):
 def test_the_start_reaches_the_classifier():
     x, y = waves(16)
     still = Training(n_epochs=1, batch_size=16, learning_rate=1e-12)
-    options = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
     scores = [
-        DuIn(start, still, QUICK, QUICK, hidden=8, mask_share=share, shift=shift, **options).fit(
-            x, y, np.arange(16), 2, 100.0, 0, "cpu"
-        )(x)
+        DuIn(
+            start, still, QUICK, QUICK, hidden=8, mask_share=share, shift=shift, **SMALL_LISTS
+        ).fit(x, y, np.arange(16), 2, 100.0, 0, "cpu")(x)
         for start, share, shift in [
             ("scratch", 0.5, 0.1),
             ("vqvae", 0.5, 0.1),
@@ -217,13 +216,18 @@ def test_the_start_reaches_the_classifier():
             assert np.abs(one - other).max() > 1e-6
 
 
-def test_compat_bounds_scores_and_reads_statistics_of_test_rows():
+def test_compat_bounds_scores():
     x, y = waves(16)
-    options = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
-    quirky = DuIn("scratch", QUICK, hidden=8, compat=True, **options)
-    assert quirky.fits_on_all and not DuIn().fits_on_all
+    quirky = DuIn("scratch", QUICK, hidden=8, compat=True, **SMALL_LISTS)
+    scores = quirky.fit(x, y, np.arange(16), 2, 100.0, 0, "cpu")(x)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_fits_on_all_reads_statistics_of_test_rows():
+    x, y = waves(16)
+    quirky = DuIn("scratch", QUICK, hidden=8, fits_on_all=True, **SMALL_LISTS)
+    assert not DuIn().fits_on_all
     fit = lambda also: quirky.fit(x, y, np.arange(16), 2, 100.0, 0, "cpu", also=also)(x)
-    assert ((fit(None) > 0) & (fit(None) < 1)).all()
     assert np.abs(fit(None) - fit(5 * x + 3)).max() > 1e-6
 
 
@@ -236,7 +240,7 @@ def test_the_published_cross_entropy_cannot_fall_far():
 
 def test_every_size_changes_the_network():
     x, _ = waves(4, n_times=40)
-    base = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
+    base = SMALL_LISTS
     other = {
         "d_neural": 5, "patch": 20, "filters": [4, 6, 3], "kernels": [7, 3, 3],
         "strides": [1, 1, 1], "n_blocks": 2, "decoder_blocks": 2, "n_heads": 1, "d_head": 8,

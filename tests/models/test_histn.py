@@ -180,10 +180,10 @@ def test_every_option_changes_the_scores():
         assert np.abs(score(**{name: value}) - plain).max() > 1e-6, name
 
 
-def test_compat_reads_the_largest_values_of_test_rows():
+def test_fits_on_all_reads_the_largest_values_of_test_rows():
     x, y = tones(12, 0)
     short = Training(n_epochs=1, batch_size=6)
-    quirky = HiSTN(short, scale="train", kernel=8, compat=True)
-    assert quirky.fits_on_all and not HiSTN(scale="train").fits_on_all and not HiSTN().fits_on_all
+    quirky = HiSTN(short, scale="train", kernel=8, fits_on_all=True)
+    assert not HiSTN().fits_on_all
     fit = lambda also: quirky.fit(x, y, np.arange(12), 2, 64.0, 0, "cpu", also=also)(x)
     assert np.abs(fit(None) - fit(9 * x)).max() > 1e-6
