@@ -161,7 +161,9 @@ class TrainedModel:
 
         about = self.inputs.json("embed", "target.json")
         with foreign(self.trust):
-            return scored(build(on_device(about["target"], self.device)), about.get("pooled", "own"))
+            return scored(
+                build(on_device(about["target"], self.device)), about.get("pooled", "own")
+            )
 
     @cached_property
     def _painter(self):

@@ -1,5 +1,6 @@
 """What a reader is told before any number: leaks let pass, openings, what is left out."""
 
+from neurodecode.report import quirks
 from neurodecode.report.artifacts import document, permuted
 from neurodecode.report.score_card import openings, provenance, selection
 
@@ -15,6 +16,7 @@ def notices(study):
     return [
         *_null(study.inputs),
         *oracle(study.inputs),
+        *quirks.notice(study.inputs),
         *_leaks(study.inputs),
         *_share(study),
     ]

@@ -16,6 +16,7 @@ from neurodecode.report.figures import learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
 from neurodecode.report.pictures import data_uri, fitting
+from neurodecode.report.published import as_published
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -310,6 +311,7 @@ def sections():
         Section("Quality", "Data quality", quality),
         Section("Alignment", "Alignment of subjects", alignment),
         Section("Training", "Training", training),
+        Section("As published", "The published decoder", as_published),
         Section("Citation", "Methods and citations to paste", citation),
         Section("What ran", "What ran", methods),
         Section("Words", "Words", glossary),
