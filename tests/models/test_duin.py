@@ -196,24 +196,29 @@ def test_each_start_learns_frequencies(start):
     assert (scores.argmax(1) == truth).mean() > 0.8
 
 
-def test_the_start_reaches_the_classifier():
+def test_every_option_of_learning_changes_the_scores():
     x, y = waves(16)
     still = Training(n_epochs=1, batch_size=16, learning_rate=1e-12)
-    scores = [
-        DuIn(
-            start, still, QUICK, QUICK, hidden=8, mask_share=share, shift=shift, **SMALL_LISTS
-        ).fit(x, y, np.arange(16), 2, 100.0, 0, "cpu")(x)
-        for start, share, shift in [
-            ("scratch", 0.5, 0.1),
-            ("vqvae", 0.5, 0.1),
-            ("mae", 0.5, 0.1),
-            ("mae", 0.25, 0.1),
-            ("vqvae", 0.5, 0.0),
-        ]
+    other = Training(n_epochs=2, batch_size=8, learning_rate=3e-3)
+    score = lambda **more: DuIn(
+        **(
+            {"training": still, "vqvae_training": QUICK, "mae_training": QUICK} | SMALL_LISTS | more
+        ),
+        hidden=8,
+    ).fit(x, y, np.arange(16), 2, 100.0, 0, "cpu")(x)
+    found = [
+        score(),
+        score(start="vqvae"),
+        score(start="scratch"),
+        score(training=other),
+        score(vqvae_training=other),
+        score(mae_training=other),
+        score(mask_share=0.25),
+        score(shift=0.0),
     ]
-    for i, one in enumerate(scores):
-        for other in scores[i + 1 :]:
-            assert np.abs(one - other).max() > 1e-6
+    for i, one in enumerate(found):
+        for another in found[i + 1 :]:
+            assert np.abs(one - another).max() > 1e-6
 
 
 def test_compat_bounds_scores():
