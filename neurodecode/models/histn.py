@@ -23,7 +23,13 @@ from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive
 from neurodecode.core.seeds import child_rng
-from neurodecode.models.trial_classifier import Training, as_they_are, fit_network, scores_of
+from neurodecode.models.trial_classifier import (
+    Training,
+    as_they_are,
+    check_times,
+    fit_network,
+    scores_of,
+)
 
 HEADSET = (4, 3, 3, 4)
 """Electrodes of a region in the 14-channel headset, in the order of its channels."""
@@ -287,6 +293,7 @@ class HiSTN:
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""
+        check_times(x, sfreq_hz, 6, "HiSTN")
         known = x if also is None else np.concatenate([x, also])
         of_all = np.abs(known).max(axis=(0, 2))[:, None]
 

@@ -146,6 +146,20 @@ def test_the_codebook_follows_its_tokens_in_training_alone():
     torch.testing.assert_close(layer.codex["embeddings"].norm(dim=1), torch.ones(16))
 
 
+def test_the_gradient_passes_the_codebook_as_if_nothing_were_quantised():
+    torch.manual_seed(0)
+    layer = VectorQuantizer(6, 16, 4).eval()
+    tokens = torch.randn(2, 5, 6, requires_grad=True)
+    quantised, _, codes = layer(tokens)
+    (grad,) = torch.autograd.grad((quantised * torch.arange(6.0)).sum(), tokens)
+    z = torch.nn.functional.normalize(layer.pre_proj(tokens), dim=-1)
+    moved = layer.codex["embeddings"][codes] + z - z.detach()  # its value that of the code
+    same = layer.post_proj(layer.layernorm(moved))
+    (expected,) = torch.autograd.grad((same * torch.arange(6.0)).sum(), tokens)
+    torch.testing.assert_close(grad, expected)
+    assert grad.abs().max() > 0 and not layer.codex["embeddings"].requires_grad
+
+
 def waves(n, n_classes=2, n_channels=3, n_times=40, seed=0):
     """Trials of sines, one frequency for each class, with random phases and noise."""
     rng = np.random.default_rng(seed)
