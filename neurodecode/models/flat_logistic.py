@@ -32,7 +32,7 @@ class FlatLogistic:
 
     fits_on_all: ClassVar[bool] = False
 
-    strengths: list[float] = field(default_factory=lambda: [0.001, 0.1])
+    strengths: list[float] = field(default_factory=lambda: [0.0001, 0.01])
     n_stretches: list[int | None] = field(default_factory=lambda: [None, 8])
     n_inner: Count = 3
 
@@ -49,43 +49,41 @@ class FlatLogistic:
         also: np.ndarray | None = None,
     ) -> Callable[[np.ndarray], np.ndarray]:
         """Choose stretches and penalty, as `neurodecode.models.trial_classifier` says."""
-        ways = [(n, c) for n in self._stretches(x.shape[2]) for c in self.strengths]
-        best = ways[0] if len(ways) == 1 else None
-        if best is None:
-            score = lambda way: self._held_out(way, x, y, groups, n_classes, seed, peek)
-            best = max(ways, key=score)
-        n, strength = best
+        ways = [n for n in self.n_stretches if n is None or n < x.shape[2]] or [None]
+        best = ways[0], self.strengths[0]
+        if len(ways) * len(self.strengths) > 1:
+            right = np.array([self._right(n, x, y, groups, n_classes, seed, peek) for n in ways])
+            way, strength = np.unravel_index(right.argmax(), right.shape)
+            best = ways[way], self.strengths[strength]
+        return lambda asked: _scored(best[0], [best[1]], x, y, asked, n_classes)[0]
 
-        def predict(asked):
-            return _scored(n, strength, x, y, asked, n_classes)
-
-        return predict
-
-    def _stretches(self, n_times):
-        kept = [n for n in self.n_stretches if n is None or n < n_times]
-        return kept or [None]
-
-    def _held_out(self, way, x, y, groups, n_classes, seed, peek):
-        """Share of held-out rows that a way to fit names rightly."""
+    def _right(self, n_stretches, x, y, groups, n_classes, seed, peek):
+        """How many held-out rows each penalty names rightly; all alike with nothing to hold out."""
+        right = np.zeros(len(self.strengths))
         if peek is not None:
-            return np.mean(_scored(*way, x, y, peek[0], n_classes).argmax(axis=1) == peek[1])
-        if len(np.unique(groups)) < 2:
-            return 0.0  # nothing to choose on: the first way
-        right = [
-            _scored(*way, x[fitted], y[fitted], x[held], n_classes).argmax(axis=1) == y[held]
-            for fitted, held in inner_folds(y, groups, self.n_inner, seed)
-            if len(np.unique(y[fitted])) > 1
-        ]
-        return np.concatenate(right).mean() if right else 0.0
+            found = _scored(n_stretches, self.strengths, x, y, peek[0], n_classes)
+            return (found.argmax(axis=2) == peek[1]).sum(axis=1)
+        several = len(np.unique(groups)) > 1
+        for fitted, held in inner_folds(y, groups, self.n_inner, seed) if several else ():
+            if len(np.unique(y[fitted])) > 1:
+                found = _scored(
+                    n_stretches, self.strengths, x[fitted], y[fitted], x[held], n_classes
+                )
+                right += (found.argmax(axis=2) == y[held]).sum(axis=1)
+        return right
 
 
-def _scored(n_stretches, strength, x, y, asked, n_classes):
-    """Fit rows (n, n_channels, n_times) with their classes, and score others."""
+def _scored(n_stretches, strengths, x, y, asked, n_classes):
+    """Fit rows (n, n_channels, n_times) with each penalty; (n_strengths, n_asked, n_classes)."""
+    from threadpoolctl import threadpool_limits
+
     rows = np.concatenate([flattened(x, n_stretches), flattened(asked, n_stretches)])
     train, test = np.arange(len(x)), np.arange(len(x), len(rows))
     labels = np.concatenate([y, np.zeros(len(asked), int)])
-    way = [Prepared("flat", rows)]
-    return Logistic([strength]).score(way, train, test, labels, n_classes)[0]
+    with threadpool_limits(1):  # matrices of some hundred rows gain nothing from threads
+        return Logistic(list(strengths)).score(
+            [Prepared("flat", rows)], train, test, labels, n_classes
+        )
 
 
 def flattened(x, n_stretches):

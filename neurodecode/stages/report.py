@@ -33,6 +33,7 @@ READS = (
     "?predict",
     "?reconstruct",
     "?crossvalidate",
+    "?classify",
     "?evaluate",
     "?audit",
     "?timecourse",
