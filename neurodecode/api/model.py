@@ -157,18 +157,25 @@ class TrainedModel:
     @cached_property
     def target(self):
         """The embedding of pictures that the brain is decoded into."""
-        node = self.inputs.json("embed", "target.json")["target"]
+        from neurodecode.contrastive.targets import scored
+
+        about = self.inputs.json("embed", "target.json")
         with foreign(self.trust):
-            return build(on_device(node, self.device))
+            return scored(
+                build(on_device(about["target"], self.device)), about.get("pooled", "own")
+            )
 
     @cached_property
     def _painter(self):
+        from neurodecode.contrastive.targets import scored
+
         config = self.reconstruct_config
         same = config.target == on_device(
             self.inputs.json("embed", "target.json")["target"], self.device
         )
         with foreign(self.trust):
-            return build(config.generator), self.target if same else build(config.target)
+            target = self.target if same else scored(build(config.target), config.pooled)
+            return build(config.generator), target
 
     def _config_of(self, stage):
         if not self.inputs.has(stage):

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from neurodecode.cli import machine, sweep
+from neurodecode.cli import machine, sizes, sweep
 from neurodecode.cli.given import check_given_files, given_folders
 from neurodecode.core.stop import EXIT_CODE
 
@@ -95,11 +95,10 @@ class Task:
     def __call__(self, composed):
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
-        from omegaconf import OmegaConf
 
         folder, started = _output_folder(), time.monotonic()
         # interpolations into hydra's own node resolve only here
-        action = lambda: self.action(OmegaConf.to_container(composed, resolve=True))
+        action = lambda: self.action(_resolved(composed))
         code = machine.guarded(action, folder)
         if code in STOPPED:  # the sweep too, not this member alone
             raise SystemExit(code)
@@ -127,6 +126,7 @@ def _composed(overrides, action, dry=False):
     import hydra
 
     task = Task(action)
+    sizes.register()
     job = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)
     # No experiment is what there is without one; Hydra takes null in the file only.
     wanted = replacing(o for o in overrides if o != "experiment=null")
@@ -168,10 +168,19 @@ def replacing(overrides):
 def composed(overrides):
     """Compose the configuration as `run` does, without running it; resolved."""
     from hydra import compose, initialize_config_dir
+
+    sizes.register()
+    with initialize_config_dir(str(conf_folder().absolute()), version_base="1.3"):
+        return _resolved(compose("config", replacing(overrides)))
+
+
+def _resolved(composed):
+    """The composed configuration as plain dictionaries, every reference replaced."""
     from omegaconf import OmegaConf
 
-    with initialize_config_dir(str(conf_folder().absolute()), version_base="1.3"):
-        return OmegaConf.to_container(compose("config", replacing(overrides)), resolve=True)
+    sizes.register()  # this may be another node than the one that composed
+    sizes.check(composed)
+    return OmegaConf.to_container(composed, resolve=True)
 
 
 def planned_jobs(sweep):

@@ -31,7 +31,12 @@ def decoder_loss(
     """Return the cost of a batch, for `fit`.
 
     total = contrastive(pooled) + weights["tokens"] MSE(tokens) + weights["blurry"] L1(blurry)
-                                + weights["code"] MSE(code)
+                                + weights["code"] MSE(code) + what the network asks of itself
+
+    What a network does not answer is not regressed. What it asks of itself are the terms of its
+    method ``own_costs(responses, wanted)``, if it has one, by name and already weighted: of the
+    responses of each subject in the batch, (n_trials, n_channels[, n_times]), and of the targets by
+    subject and name. It is called once a batch, and by every process with its own trials.
 
     In epochs in which `contrastive.mixes`, trials are mixed within their subject, and the
     regression targets with them.
@@ -44,15 +49,20 @@ def decoder_loss(
     def loss(model: nn.Module, batch: Batch, epoch: int) -> dict[str, Tensor]:
         dealt = rank.deal([len(chosen) for chosen in batch.rows.values()])
         mixture = _mixture(batch) if contrastive.mixes(epoch, n_epochs) else None
-        output = targets.complete(_forward(model, rows, batch, dealt, mixture))
+        responses = _responses(rows, batch, dealt, mixture)
+        output = targets.complete(_decoded(model, responses))
         seen = np.concatenate([rows[s].stimulus[chosen] for s, chosen in batch.rows.items()])
         brain = dealt.gather(output["pooled"])
         clip = dealt.gather(targets.take("pooled", seen[np.concatenate(dealt.places)]))
         parts = {"contrastive": contrastive(brain, clip, epoch, n_epochs, *_on(brain, mixture))}
-        for name, measure in targets.regressed().items():
-            take = lambda places, name=name: targets.take(name, seen[places])
-            wanted = _read(take, dealt.own, mixture)
+        take = lambda name, places: _read(lambda at: targets.take(name, seen[at]), places, mixture)
+        for name, measure in targets.answered(output).items():
+            wanted = take(name, dealt.own)
             parts[name] = dealt.mean(measure, dealt.counted(output[name]), wanted)
+        if hasattr(model, "own_costs"):
+            of = lambda places: {name: take(name, places) for name in targets.names()}
+            wanted = {s: of(places) for s, places in zip(batch.rows, dealt.places, strict=True)}
+            parts |= model.own_costs(responses, wanted)
         total = sum(weights.get(name, 1.0) * part for name, part in parts.items())
         return {"total": total} | parts
 
@@ -78,13 +88,19 @@ def _on(brain, mixture):
     return send(partner, brain.device), send(lam, brain.device).to(brain.dtype)
 
 
-def _forward(model, rows, batch, dealt: Dealt, mixture):
-    """Decode this process's trials of all subjects."""
-    outputs, first = [], 0
+def _responses(rows, batch, dealt: Dealt, mixture) -> dict[str, Tensor]:
+    """Read this process's trials of all subjects."""
+    read, first = {}, 0
     for (subject, chosen), places in zip(batch.rows.items(), dealt.places, strict=True):
-        read = lambda at, s=subject, c=chosen, f=first: rows[s].read(c[at - f])
-        outputs.append(model(_read(read, places, mixture), subject)._asdict())
+        own = lambda at, s=subject, c=chosen, f=first: rows[s].read(c[at - f])
+        read[subject] = _read(own, places, mixture)
         first += len(chosen)
+    return read
+
+
+def _decoded(model, responses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the network answers to trials of all subjects, one subject after the other."""
+    outputs = [model(seen, subject)._asdict() for subject, seen in responses.items()]
     return {
         name: _at_least_float(torch.cat([o[name] for o in outputs]))
         for name, part in outputs[0].items()
@@ -117,21 +133,22 @@ def validation_scores(
     -------
     scores : dict of float
         Means over subjects of `top1` (the right picture is the most similar; ties share), `score`
-        (1 / its rank), and of the regressions' errors `tokens`, `blurry` and `code`.
+        (1 / its rank), and of the errors of the regressions that the network answers, `tokens`,
+        `blurry` and `code`.
     """
     per_subject = []
     for subject, seen in rows.items():
         candidates, own = np.unique(seen.stimulus, return_inverse=True)
         pictures = targets.take("pooled", candidates)
-        ranks, errors = [], {name: 0.0 for name in targets.regressed()}
+        ranks, errors = [], {}
         for block in seen.blocks():
             output = targets.complete(model(seen.read(block), subject)._asdict())
             cosine = F.normalize(output["pooled"].float(), dim=1) @ pictures.T
             ranks.append(own_rank(cosine.cpu().numpy(), own[block]))
-            for name, measure in targets.regressed().items():
+            for name, measure in targets.answered(output).items():
                 wanted = targets.take(name, seen.stimulus[block])
-                share = len(block) / len(seen)
-                errors[name] += share * measure(output[name].float(), wanted).item()
+                error = measure(output[name].float(), wanted).item()
+                errors[name] = errors.get(name, 0.0) + error * len(block) / len(seen)
         rank = np.concatenate(ranks)
         scores = {"score": (1 / rank).mean(), "top1": np.clip(2 - rank, 0, 1).mean()}
         per_subject.append(scores | errors)
@@ -199,13 +216,23 @@ class Lesson:
     def learn(
         self, decoder: nn.Module, progress: Callable = iter, rank: Rank = ALONE
     ) -> tuple[nn.Module, list[dict]]:
-        """Train a decoder; return it, averaged, and its history, as `fit` does."""
+        """Train a decoder; return it, averaged, and its history, as `fit` does.
+
+        A network with a method ``begin_epoch(epoch, n_epochs)`` hears of each epoch before it
+        begins, or goes on.
+        """
         stimulus = {subject: seen.stimulus for subject, seen in self.rows.items()}
         seed, n_epochs = self.plan.seed, self.plan.n_epochs
+        told = getattr(decoder, "begin_epoch", lambda epoch, n_epochs: None)
+
+        def batches(epoch):
+            told(epoch, n_epochs)
+            return epoch_batches(stimulus, self.batch, seed, epoch)
+
         parts = (self.contrastive, self.rows, self.targets, n_epochs, self.weights)
         return fit(
             decoder,
-            batches=lambda epoch: epoch_batches(stimulus, self.batch, seed, epoch),
+            batches=batches,
             loss=decoder_loss(*parts, rank),
             validate=lambda model, epoch: validation_scores(model, self.val_rows, self.targets),
             plan=self.plan,

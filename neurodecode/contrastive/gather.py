@@ -60,6 +60,14 @@ class Rank:
         dist.all_reduce(stacked)
         return dict(zip(values, stacked / self.world, strict=True))
 
+    def any(self, said: bool, device: torch.device) -> bool:
+        """Whether one of the processes says so."""
+        if self.world == 1:
+            return said
+        heard = torch.tensor(float(said), device=device)
+        dist.all_reduce(heard)
+        return bool(heard)
+
 
 ALONE = Rank()
 

@@ -1,4 +1,4 @@
-"""The training loop: AdamW, a warm-up and a cosine, a moving average of the weights, and resuming.
+"""The training loop: Adam or AdamW, a schedule, a moving average of the weights, and resuming.
 
 Nothing here knows what is trained: `batches` says what an epoch holds, `loss` what a batch costs,
 `validate` how good the averaged weights are. Everything random in epoch `e` follows from the seed
@@ -11,6 +11,7 @@ saves and answers.
 References
 ----------
 .. [1] Loshchilov, Hutter (2019). Decoupled weight decay regularization.
+.. [2] Smith, Topin (2019). Super-convergence: very fast training of neural networks.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,7 @@ from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive, Sha
 from neurodecode.core.seeds import child_seed
 
 SELECTIONS = ("best", "last")
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 SAVE_EVERY_S = 60.0
 SAVING_SHARE = (
     0.1  # of the time, at most, goes into states on disk: those of 10^9 weights are large
@@ -50,17 +53,30 @@ class Plan:
     learning_rate : float
         Its peak, after the warm-up.
     warmup : float
-        Share of the training during which the rate rises from 0; it then falls as a half cosine.
+        Share of the training during which the rate rises.
     weight_decay : float
-        AdamW's [1]_, on matrices only (no biases, no gains).
+        AdamW's [1]_ (of ``adam`` a penalty in the gradient), on matrices only.
     ema_decay : float
         Of the averaged weights, per step; less in the first steps, when there is little to average.
-    grad_clip : float
-        Largest norm of a step's gradient.
+        0: the weights as they are.
+    grad_clip : float or None
+        Largest norm of a step's gradient; None: any.
     select : {"best", "last"}
         Averaged weights of the epoch with the best validation score, or of the last epoch.
     seed : int
         Of dropout.
+    optimizer : {"adamw", "adam"}
+    betas : pair of float
+        Adam's memory of the gradient and of its square.
+    schedule : {"cosine", "onecycle", "constant"}
+        After a linear warm-up the rate falls as a half cosine, or stays; ``onecycle`` [2]_ rises as
+        a half cosine too.
+    start_share, end_share : float
+        The first and the last rate, in units of the peak.
+    decay_all : bool
+        Decay biases and gains too.
+    patience : int or None
+        Stop when so many epochs have brought no better validation score; None: never.
     """
 
     n_epochs: Count
@@ -68,15 +84,36 @@ class Plan:
     warmup: Share = 0.1
     weight_decay: NotNegative = 0.01
     ema_decay: PartShare = 0.99
-    grad_clip: Positive = 1.0
+    grad_clip: Positive | None = 1.0
     select: str = "last"
     seed: int = 0
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
+    start_share: Share = 0.0
+    end_share: Share = 0.0
+    decay_all: bool = False
+    patience: Count | None = None
 
     def __post_init__(self):
         if self.select not in SELECTIONS:
             raise ValueError(f"select is {self.select!r}; choose one of {', '.join(SELECTIONS)}")
         if self.n_epochs < 1:
             raise ValueError(f"n_epochs is {self.n_epochs}; train for at least one")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas is {list(self.betas)}; give two numbers from 0 to below 1")
+
+    def rate(self, done: float) -> float:
+        """Learning rate in units of its peak when the share `done` (0 to 1) is over."""
+        if done < self.warmup:
+            risen = done / self.warmup
+            if self.schedule == "onecycle":
+                risen = (1 - math.cos(math.pi * risen)) / 2
+            return self.start_share + (1 - self.start_share) * risen
+        if self.schedule == "constant":
+            return 1.0
+        left = (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup))) / 2
+        return self.end_share + (1 - self.end_share) * left
 
 
 def fit(
@@ -129,6 +166,8 @@ def fit(
     costs = loss if rank.world == 1 else Replica(model, loss, batches(0)[0], rank)
     with stop.postponed():
         for epoch in progress(range(run.epoch, plan.n_epochs)):
+            if plan.patience is not None and rank.any(run.tired(), run.device):
+                break
             run.train_epoch(batches(epoch), costs, states.after_step)
             if rank.world > 1:
                 costs.check_equal()
@@ -174,8 +213,9 @@ class Run:
         self.device = next(model.parameters()).device
         # one kernel for all weights on a GPU; None: torch's choice, whose bits are those of before
         fused = True if self.device.type == "cuda" else None
-        groups = _decayed(model, plan.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, plan.learning_rate, fused=fused)
+        groups = _decayed(model, plan.weight_decay, plan.decay_all)
+        kind = OPTIMISERS[plan.optimizer]
+        self.optimiser = kind(groups, plan.learning_rate, tuple(plan.betas), fused=fused)
         self.averaged = AveragedModel(model, multi_avg_fn=_moving_average(plan.ema_decay))
         self.epoch, self.step, self.batch = 0, 0, 0
         self.sums, self.dropout = {}, None
@@ -215,6 +255,13 @@ class Run:
         if self.plan.select == "best" and scores["score"] > self.best_score:
             self.best_score = scores["score"]
             self.best = copy.deepcopy(self.averaged.module.state_dict())
+
+    def tired(self) -> bool:
+        """Whether as many epochs as `patience` have brought no better validation score."""
+        scores = [h["value"] for h in self.history if (h["split"], h["name"]) == ("val", "score")]
+        return (
+            len(scores) - 1 - scores.index(max(scores)) >= self.plan.patience if scores else False
+        )
 
     def chosen(self) -> nn.Module:
         """Return the averaged model, with the weights that were selected."""
@@ -274,14 +321,15 @@ class Run:
     def _descend(self, total: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
+        if self.plan.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
         self.optimiser.step()
         self.averaged.update_parameters(self.model)
         self.step += 1
 
     def _set_rate(self, done: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.plan.learning_rate * rate(done, self.plan.warmup)
+            group["lr"] = self.plan.learning_rate * self.plan.rate(done)
 
     def _record(self, split: str, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -289,15 +337,10 @@ class Run:
             self.history.append(row | {"name": name, "value": value})
 
 
-def rate(done: float, warmup: float) -> float:
-    """Learning rate in units of its peak when the share `done` (0 to 1) of the training is over."""
-    if done < warmup:
-        return done / warmup
-    return (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
-
-
-def _decayed(model: nn.Module, weight_decay: float) -> list[dict]:
+def _decayed(model: nn.Module, weight_decay: float, everything: bool) -> list[dict]:
     trained = [p for p in model.parameters() if p.requires_grad]
+    if everything:
+        return [{"params": trained, "weight_decay": weight_decay}]
     return [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},

@@ -104,14 +104,21 @@ class Targets:
         there = {name: placed(table, device) for name, table in tables.items()}
         return replace(self, **there, read=read, device=device)
 
-    def regressed(self) -> dict[str, Callable]:
-        """The names of the targets that are regressed, and by what measure."""
+    def names(self) -> list[str]:
+        """The names of the targets that there are, the code apart."""
+        return [n for n in ("pooled", "tokens", "blurry") if getattr(self, n) is not None]
+
+    def answered(self, output: dict) -> dict[str, Callable]:
+        """Which of the targets a network's output regresses, and by what measure."""
         measures = {"tokens": F.mse_loss, "blurry": F.l1_loss, "code": F.mse_loss}
-        return {n: measure for n, measure in measures.items() if getattr(self, n) is not None}
+        both = lambda n: getattr(self, n) is not None and output.get(n) is not None
+        return {n: measure for n, measure in measures.items() if both(n)}
 
     def complete(self, output: dict) -> dict:
-        """Add to a network's output the code of its tokens."""
-        return output | ({} if self.code is None else {"code": self.read(output["tokens"])})
+        """Add to a network's output the code of its tokens, if it answers any."""
+        if self.code is None or output.get("tokens") is None:
+            return output
+        return output | {"code": self.read(output["tokens"])}
 
 
 def placed(table: Table, device: str) -> Table:

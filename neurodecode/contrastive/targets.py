@@ -53,6 +53,55 @@ class Target(Protocol):
         """Represent pictures at a few depths, shallow to deep: {name: (n, d)}."""
 
 
+class FlatTokens:
+    """A target whose pooled embedding is all of its tokens, at unit length: what MindEye contrasts.
+
+    Texts are left out: theirs cannot be compared with it.
+
+    Parameters
+    ----------
+    target : Target
+        With tokens.
+    """
+
+    def __init__(self, target: Target):
+        self.target = target
+        self.takes = tuple(t for t in getattr(target, "takes", ("pictures",)) if t != "texts")
+        self.n_tokens, self.token_dim = target.n_tokens, target.token_dim
+        self.dim = target.n_tokens * target.token_dim
+
+    def pictures(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embed pictures, as `Target` does."""
+        return _flat(self.target.pictures(pictures)[1])
+
+    def sounds(self, sounds: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Embed sounds, as `Target` does."""
+        return _flat(self.target.sounds(sounds)[1])
+
+    def layers(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        """Represent pictures at a few depths, as the target itself."""
+        return self.target.layers(pictures)
+
+
+def scored(target: Target, pooled: Literal["own", "tokens"]) -> Target:
+    """The target as what is scored of it: its own pooled embedding, or all of its tokens.
+
+    Raises
+    ------
+    ValueError
+        If tokens are asked for and there are none.
+    """
+    if pooled == "own":
+        return target
+    if not target.n_tokens:
+        raise ValueError("embed.pooled=tokens, but the embedding has no tokens: embed.pooled=own")
+    return FlatTokens(target)
+
+
+def _flat(tokens):
+    return unit(tokens.reshape(len(tokens), -1).astype(np.float32)), tokens
+
+
 Tokens = Literal["grid", "class_and_grid", "last_no_norm", "penultimate", "pooled"]
 
 

@@ -8,7 +8,7 @@ import difflib
 from neurodecode.core.errors import ConfigError
 
 TOP = {"name", "stages", "subjects", "seed", "device", "threads", "store", "memory", "recipe"}
-TOP |= {"launcher", "trust"}
+TOP |= {"launcher", "trust", "size", "published"}
 
 
 def explained(error):

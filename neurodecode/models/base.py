@@ -22,6 +22,9 @@ class Sizes:
         Shape (height, width, 3) of the low-level picture; None: the study shows no pictures.
     n_times : int, or None
         Samples of each trial; None: responses have no time axis.
+    positions : dict of list, or None
+        Where the channels of each subject lie, (n_channels, 3) in mm, not a number where that is
+        unknown; None: nowhere known.
     """
 
     channels: dict[str, int]
@@ -30,6 +33,7 @@ class Sizes:
     token_dim: int = 0
     blurry: tuple[int, int, int] | None = None
     n_times: int | None = None
+    positions: dict[str, list[list[float]]] | None = None
 
 
 class BrainOutput(NamedTuple):

@@ -35,7 +35,7 @@ def classes(study):
     return render("figure.html.j2", figures=figures, text=text, layout="figures", files=[kept])
 
 
-def as_published(study):
+def leaky(study):
     """What a published protocol that leaks gives on the same trials, beside the honest figures."""
     found = table(study.inputs, "classify", "published.tsv")
     if found is None:

@@ -1,5 +1,6 @@
 """What a reader is told before any number: leaks let pass, openings, what is left out."""
 
+from neurodecode.report import quirks
 from neurodecode.report.artifacts import ALL, document, permuted, table
 from neurodecode.report.score_card import openings, provenance, selection
 from neurodecode.report.words import condition_label, number
@@ -19,6 +20,7 @@ def notices(study):
         *_null(study.inputs),
         *oracle(study.inputs),
         *published(study.inputs),
+        *quirks.notice(study.inputs),
         *_leaks(study.inputs),
         *_share(study),
     ]

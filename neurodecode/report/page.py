@@ -46,6 +46,8 @@ class Study:
         The standard deviation of each pixel over some samples, grey levels from 0 to 1.
     whom : callable (n_subjects) -> str
         Of whom the numbers speak, as part of a sentence; "" where nothing is known.
+    published : dict or None
+        What was published of the decoder; see docs/decoders.md.
     shared : bool
         The page is to be passed on: `inputs` knows no identifiers.
     hidden : str
@@ -70,6 +72,7 @@ class Study:
     spread: Callable = lambda pictures: None
     whom: Callable = lambda n_subjects: ""
     space: str = ""
+    published: dict | None = None
     shared: bool = False
     hidden: str = ""
     figures: dict = field(default_factory=dict)

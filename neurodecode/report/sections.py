@@ -16,6 +16,7 @@ from neurodecode.report.figures import learning_curve, scores
 from neurodecode.report.headline import with_wins
 from neurodecode.report.page import Section, render
 from neurodecode.report.pictures import data_uri, fitting
+from neurodecode.report.published import as_published
 from neurodecode.report.tables import (
     comparison_table,
     every_number,
@@ -282,7 +283,7 @@ def sections():
     from neurodecode.report.ablation import ablation
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
-    from neurodecode.report.classified import as_published, classes
+    from neurodecode.report.classified import classes, leaky
     from neurodecode.report.consistency import how_sure
     from neurodecode.report.limits import brain_share, ceilings, recovery, sets
     from neurodecode.report.methods import glossary, methods, reader
@@ -298,7 +299,7 @@ def sections():
         Section("Blocks", "What was seen, what was read", category_blocks),
         Section("Confusions", "Confusions", confusions),
         Section("Classes", "Which class, by which protocol", classes),
-        Section("As published", "Published protocol, not evidence", as_published),
+        Section("Leaks", "Published protocol, not evidence", leaky),
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
         Section("Stability", "How sure, how stable", how_sure),
@@ -313,6 +314,7 @@ def sections():
         Section("Quality", "Data quality", quality),
         Section("Alignment", "Alignment of subjects", alignment),
         Section("Training", "Training", training),
+        Section("As published", "The published decoder", as_published),
         Section("Citation", "Methods and citations to paste", citation),
         Section("What ran", "What ran", methods),
         Section("Words", "Words", glossary),

@@ -5,6 +5,7 @@ first two; captions, or the names of categories, become text embeddings. No brai
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class EmbedConfig:
 
     target: dict
     low_level: dict = field(default_factory=lambda: dict(MINIATURE))
+    pooled: Literal["own", "tokens"] = "own"
     text_template: str = "{}"
     category: str = ""
     batch: Count = 256
@@ -46,9 +48,12 @@ class EmbedConfig:
 )
 def run(config, inputs, out):
     """Embed every stimulus: pooled, tokens and blurry pictures, or sentences of categories."""
+    from neurodecode.contrastive.targets import scored
+
     stimuli = inputs.table("index", "stimuli.tsv")
-    target = build(config.target)
-    about = {"dim": target.dim, "n_tokens": target.n_tokens, "token_dim": target.token_dim}
+    target = scored(build(config.target), config.pooled)
+    about = {name: getattr(target, name) for name in ("dim", "n_tokens", "token_dim")}
+    about |= {"pooled": config.pooled}
 
     if kind := kind_of(stimuli):
         root = data_set_root(config.root, inputs)

@@ -28,6 +28,7 @@ def brain_of(inputs, subject, stimulus_ids):
     eye : callable (pictures) -> dict of str to ndarray
         What uint8 pictures would evoke.
     """
+    from neurodecode.contrastive.targets import scored
     from neurodecode.models.ridge import predict_ridge
 
     order = inputs.table("embed", "stimuli.tsv")["stimulus_id"]
@@ -41,7 +42,8 @@ def brain_of(inputs, subject, stimulus_ids):
     tested = tested[np.searchsorted(rows["row_id"], stimulus_ids)]
     values = np.arange(tested[0].size).reshape(tested.shape[1:])
     regions = {r: values[c].ravel() for r, c in regions_of(inputs, subject, len(values)).items()}
-    target = build(inputs.json("embed", "target.json")["target"])
+    about = inputs.json("embed", "target.json")
+    target = scored(build(about["target"]), about.get("pooled", "own"))
 
     def eye(pictures):
         evoked = predict_ridge(target.pictures(pictures)[0], encoder)

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurodecode.align.apply import transform
 from neurodecode.core.lazy import IN_MEMORY, Lazy, each_row, moments, slices, taken
-from neurodecode.stages.align import large_responses, load_fitted, read_responses
+from neurodecode.stages.align import POSITIONS, large_responses, load_fitted, read_responses
 
 TARGETS = ("pooled", "tokens", "blurry")
 
@@ -32,6 +32,23 @@ def aligned_rows(inputs, subject, rows):
     responses, trials = read_responses(inputs, subject, rows, large(inputs))
     step = partial(transform, subject=subject, fitted=load_fitted(inputs))
     return each_row(step, responses), trials
+
+
+def positions_mm(inputs, subjects):
+    """Where the channels that decoders read lie: ``{subject: [[x, y, z], …]}``; None: unknown.
+
+    A subject that was mapped has the channels of the reference.
+    """
+    fitted, reference = load_fitted(inputs), inputs.json("align", "aligner.json")["reference"]
+    of = lambda s: reference if any(name.startswith(f"{s}/") for name in fitted.maps) else s
+    whose = {subject: of(subject) for subject in subjects}
+    if not all(POSITIONS in inputs.files("preprocess", s) for s in whose.values()):
+        return None
+    found = {
+        own: np.asarray(inputs.array("preprocess", POSITIONS, own))[fitted.channels[own]]
+        for own in {*whose.values()}
+    }
+    return {subject: found[own].astype(float).round(2).tolist() for subject, own in whose.items()}
 
 
 def large(inputs):

@@ -39,6 +39,7 @@ class ReconstructConfig:
 
     generator: dict
     target: dict
+    pooled: Literal["own", "tokens"] = "own"
     strength: Share = 0.9
     conditions: tuple[str, ...] | None = None
     start_from: tuple[str, ...] = STARTS
@@ -63,9 +64,10 @@ class ReconstructConfig:
 )
 def run(config, inputs, out):
     """Paint every sample of every condition of one subject, and choose one a row by the brain."""
+    from neurodecode.contrastive.targets import scored
     from neurodecode.stages.variants import OF, paint_variants
 
-    generator, target = build(config.generator), build(config.target)
+    generator, target = build(config.generator), scored(build(config.target), config.pooled)
     conditions, tables = painted(config, inputs.json("predict", "conditions.json")), {}
     for condition in [*conditions, *halves.there(inputs)]:
         if f"{condition}/tokens.npy" not in inputs.files("predict"):

@@ -17,6 +17,7 @@ class ReportConfig:
     n_gallery: Count = 20
     seed: Seed = 0
     share: bool = False
+    published: dict | None = None
     root: str = field(default="", metadata={"keyed": False})
 
 
@@ -79,6 +80,7 @@ def run(config, inputs, out):
         whom=_whom,
         example=lambda category: None if hidden else _example(config, category, facts),
         space=str((_recipe(inputs).get("bold_entities") or {}).get("space", "")),
+        published=config.published,
         shared=config.share,
         hidden=hidden,
         headline_metric=config.headline_metric or "",

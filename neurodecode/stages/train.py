@@ -29,6 +29,7 @@ from neurodecode.stages.reading import (
     large,
     mean_row,
     on_device,
+    positions_mm,
     standardise,
     stimulus_rows,
     stimulus_tables,
@@ -119,7 +120,7 @@ def run(config, inputs, out):
     rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
-    sizes = sizes_of(rows, targets)
+    sizes = sizes_of(rows, targets, positions_mm(inputs, subjects))
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
@@ -277,17 +278,16 @@ def as_targets(tables, read, device):
     return Targets(**there, read=read, device=device)
 
 
-def sizes_of(rows, targets):
-    """What the data decide about the network."""
+def sizes_of(rows, targets, positions=None):
+    """What the data decide about the network; `positions` as of `Sizes`."""
     from neurodecode.models.base import Sizes
 
     shapes = {subject: seen.shape for subject, seen in rows.items()}
     channels = {subject: shape[0] for subject, shape in shapes.items()}
     n_tokens, token_dim = targets.tokens.shape[1:] if targets.tokens is not None else (0, 0)
     blurry = tuple(targets.blurry.shape[1:]) if targets.blurry is not None else None
-    return Sizes(
-        channels, targets.pooled.shape[1], n_tokens, token_dim, blurry, common_times(shapes)
-    )
+    times = common_times(shapes)
+    return Sizes(channels, targets.pooled.shape[1], n_tokens, token_dim, blurry, times, positions)
 
 
 def common_times(shapes):

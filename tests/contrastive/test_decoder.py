@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import epoch_batches
-from neurodecode.contrastive.decoder import decoder_loss, own_rank, validation_scores
+from neurodecode.contrastive.decoder import Lesson, decoder_loss, own_rank, validation_scores
+from neurodecode.contrastive.loop import Plan
 from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
 from neurodecode.contrastive.rows import Rows, Targets
 from neurodecode.models.base import BrainOutput
@@ -75,6 +76,58 @@ def test_a_study_without_tokens_and_blurry_pictures_trains_on_the_embedding_alon
     rows, targets = echo
     loss = decoder_loss(InfoNCELoss(0.1), rows, Targets(targets.pooled), 4, {})
     assert set(loss(Echo(), batch_of(rows), 0)) == {"total", "contrastive"}
+
+
+class Wishful(Echo):
+    """Asks of itself that trials be small, and targets be what it was told."""
+
+    def own_costs(self, responses, wanted):
+        self.heard = responses, wanted
+        return {"size": 0.5 * sum(x.square().mean() for x in responses.values())}
+
+
+def test_what_a_network_asks_of_itself_is_part_of_the_total(echo):
+    rows, targets = echo
+    batch, network = batch_of(rows), Wishful()
+    parts = decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(network, batch, 0)
+    plain = decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(Echo(), batch, 0)
+    assert parts["size"] > 0
+    assert parts["total"] == pytest.approx(float(plain["total"] + parts["size"]))
+    responses, wanted = network.heard
+    for subject, chosen in batch.rows.items():
+        assert torch.equal(responses[subject], rows[subject].responses[chosen])
+        for name, of_trials in wanted[subject].items():
+            own = getattr(targets, name)[rows[subject].stimulus[chosen]]
+            assert torch.equal(of_trials, own), name
+
+
+def test_what_a_network_does_not_answer_is_not_regressed(echo):
+    class Mute(Echo):
+        def forward(self, responses, subject):
+            return super().forward(responses, subject)._replace(tokens=None, blurry=None)
+
+    rows, targets = echo
+    parts = decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(Mute(), batch_of(rows), 0)
+    assert set(parts) == {"total", "contrastive"}
+    assert set(validation_scores(Mute(), rows, targets)) == {"score", "top1"}
+
+
+def test_a_network_hears_of_each_epoch(echo):
+    class Hears(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(10, 3)
+            self.epochs = []
+
+        def begin_epoch(self, epoch, n_epochs):
+            self.epochs.append((epoch, n_epochs))
+
+        def forward(self, responses, subject):
+            return BrainOutput(None, super().forward(responses), None)
+
+    rows, targets = echo
+    network, plan = Hears(), Plan(n_epochs=3)
+    Lesson(InfoNCELoss(0.1), rows, rows, targets, {}, 8, plan).learn(network)
+    assert network.epochs == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_the_rank_of_a_tie_lies_between():

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from neurodecode.contrastive import checkpoint, loop
-from neurodecode.contrastive.loop import Plan, Run, fit, rate
+from neurodecode.contrastive.loop import Plan, Run, fit
 from neurodecode.core import stop
 
 X = torch.linspace(-1, 1, 32)[:, None]
@@ -298,9 +298,46 @@ def test_averaged_weights_are_the_mean_of_recent_ones():
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_zero():
-    assert rate(0.0, 0.1) == 0 and rate(0.1, 0.1) == 1 and rate(1.0, 0.1) == pytest.approx(0)
-    assert rate(0.55, 0.1) == pytest.approx(0.5)
-    assert rate(0.0, 0.0) == 1
+    rate = Plan(n_epochs=1, warmup=0.1).rate
+    assert rate(0.0) == 0 and rate(0.1) == 1 and rate(1.0) == pytest.approx(0)
+    assert rate(0.55) == pytest.approx(0.5)
+    assert Plan(n_epochs=1, warmup=0.0).rate(0.0) == 1
+
+
+def test_onecycle_is_that_of_torch():
+    n_steps, plan = 50, Plan(1, 1.0, 0.2, schedule="onecycle", start_share=0.04, end_share=0.0004)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 1.0, n_steps, pct_start=0.2, div_factor=25, final_div_factor=100
+    )
+    first, last = plan.warmup * n_steps - 1, n_steps - 1  # torch counts from its first step
+    for step in range(n_steps):
+        share = 0.2 * step / first if step <= first else 0.2 + 0.8 * (step - first) / (last - first)
+        assert plan.rate(share) == pytest.approx(peer.get_last_lr()[0], abs=1e-9)
+        optimiser.step()
+        peer.step()
+
+
+def test_a_constant_rate_stays_after_its_warm_up():
+    plan = Plan(n_epochs=1, warmup=0.1, schedule="constant", start_share=0.5)
+    assert [plan.rate(done) for done in (0.0, 0.05, 0.1, 1.0)] == pytest.approx([0.5, 0.75, 1, 1])
+
+
+def test_without_averaging_the_weights_are_the_last_ones():
+    run = Run(network(), Plan(n_epochs=2, ema_decay=0.0))
+    run.train_epoch(batches(0), loss)
+    assert same(run.model, run.averaged.module)
+
+
+def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path):
+    said = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.9])
+    says = lambda *_: {"score": next(said)}
+    plan = Plan(n_epochs=6, patience=2, select="best")
+    how = dict(checkpoint=tmp_path / "state.pt", checkpoint_every=1)
+    _, history = fit(network(), batches, loss, says, plan, **how)
+    assert max(h["epoch"] for h in history) == 4
+    _, resumed = fit(network(), batches, loss, says, plan, **how)  # asks nobody anew
+    assert resumed == history and next(said) == 0.2
 
 
 def test_biases_and_gains_do_not_decay():
@@ -318,12 +355,21 @@ def test_biases_and_gains_do_not_decay():
         ("weight_decay", 1.0),
         ("ema_decay", 0.5),
         ("grad_clip", 0.01),
+        ("grad_clip", None),
         ("seed", 1),
+        ("optimizer", "adam"),
+        ("betas", (0.5, 0.9)),
+        ("schedule", "onecycle"),
+        ("schedule", "constant"),
+        ("start_share", 0.5),
+        ("end_share", 0.5),
+        ("decay_all", True),
     ],
 )
 def test_every_option_changes_the_weights(option, value):
-    plain, _ = trained(Plan(n_epochs=4, learning_rate=0.01))
-    other, _ = trained(Plan(**{"n_epochs": 4, "learning_rate": 0.01} | {option: value}))
+    usual = {"n_epochs": 4, "learning_rate": 0.01, "weight_decay": 0.1, "grad_clip": 0.1}
+    plain, _ = trained(Plan(**usual))
+    other, _ = trained(Plan(**usual | {option: value}))
     assert not same(plain, other)
 
 
@@ -332,6 +378,8 @@ def test_an_unknown_selection_is_refused():
         Plan(n_epochs=1, select="first")
     with pytest.raises(ValueError, match="n_epochs is 0"):
         Plan(n_epochs=0)
+    with pytest.raises(ValueError, match="two numbers from 0 to below 1"):
+        Plan(n_epochs=1, betas=(0.9, 1.0))
 
 
 def test_a_training_that_diverges_says_so():

@@ -54,10 +54,7 @@ def test_what_inner_folds_choose_from_changes_the_answer():
     assert not np.allclose(weak, ask(strengths=[1.0], n_stretches=[1]))
     assert not np.allclose(weak, ask(strengths=[1e-6], n_stretches=[8]))
     chosen = ask(strengths=[0.01], n_stretches=[1, 4], n_inner=2)
-    np.testing.assert_array_equal(chosen, ask(strengths=[0.01], n_stretches=[4]))
-    among = [ask(strengths=[c], n_stretches=[4]) for c in (1e-6, 1.0)]
-    both = ask(strengths=[1e-6, 1.0], n_stretches=[4])
-    assert any(np.array_equal(both, one) for one in among)
+    np.testing.assert_allclose(chosen, ask(strengths=[0.01], n_stretches=[4]))
 
 
 def test_test_rows_choose_where_a_published_protocol_let_them():

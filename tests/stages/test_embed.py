@@ -85,6 +85,20 @@ def test_rows_are_the_stimuli_in_their_order(store, study):
     assert (about["dim"], about["n_tokens"], about["token_dim"]) == (3, 4, 3)
 
 
+def test_all_tokens_may_be_what_is_scored(store, study):
+    root, index = study(["a"] * 7)
+    found = embedded(store, root, index, pooled="tokens")
+    tokens = Colours().pictures(
+        np.stack([np.asarray(Image.open(root / f"stimuli/{i}.png")) for i in IDS])
+    )[1]
+    rows = tokens.reshape(7, -1)
+    expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert np.allclose(load(found, "pooled.npy"), expected, atol=1e-6)
+    assert "text.npy" not in found.files  # texts cannot be compared with tokens
+    about = json.loads(found.path("target.json").read_text())
+    assert (about["pooled"], about["dim"]) == ("tokens", tokens[0].size)
+
+
 @pytest.mark.parametrize("blurry_px", [16, 8])
 def test_the_miniature_is_the_mean_over_areas(store, study, blurry_px):
     root, index = study(["a"] * 7)

@@ -138,6 +138,23 @@ def test_the_target_is_who_chooses(made):
     assert np.array_equal(pictures(made()), pictures(other))
 
 
+class Mosaic(Eye):
+    """Embeds a picture as its mean colour, and its tokens as that of its upper half, negated."""
+
+    n_tokens, token_dim = 1, 3
+
+    def pictures(self, pictures: np.ndarray) -> tuple:
+        """Unit rows, and one token."""
+        return Eye.pictures(self, pictures)[0], -pictures[:, :4].mean(axis=(1, 2))[:, None]
+
+
+def test_the_sample_may_be_chosen_by_all_tokens(made):
+    target = {"_target_": f"{__name__}.Mosaic"}
+    own = read_table(made(target=target).path("model/samples.tsv"))
+    tokens = read_table(made(target=target, pooled="tokens").path("model/samples.tsv"))
+    assert np.allclose(own["evidence"], -tokens["evidence"])
+
+
 def test_the_choice_says_that_it_never_saw_the_true_picture(made):
     policy = json.loads(made().path("selection.json").read_text())
     assert policy["uses_true_picture"] is False

@@ -75,6 +75,7 @@ OPTIONS = [
     {"headline_metric": "pixcorr"},
     {"rank_metric": "pixcorr"},
     {"n_gallery": 3},
+    {"published": {"system": "Some decoder"}},
 ]
 
 

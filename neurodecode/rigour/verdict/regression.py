@@ -91,7 +91,7 @@ class Ridge:
         """
         groups = np.zeros(len(outputs), dtype=int) if groups is None else groups
         x, y = centred(coordinates, groups), centred(outputs, groups)
-        axes = np.linalg.eigh(y.T @ y)[1]
+        axes = _axes(y)
         u, s, v = _thin(x)
         turned = y @ axes
         answers = u.T @ turned
@@ -129,6 +129,11 @@ def _thin(x):
     kept = values > 1e-10 * max(values[-1], 1e-300)
     s, vectors = np.sqrt(values[kept]), vectors[:, kept]
     return (vectors, s, x.T @ vectors / s) if wide else (x @ vectors / s, s, vectors)
+
+
+def _axes(y):
+    """Principal axes of rows (n, dim), as columns: all, or those in which rows differ at all."""
+    return _thin(y)[2] if y.shape[1] > len(y) else np.linalg.eigh(y.T @ y)[1]
 
 
 def _inverse_root(kernel):

@@ -1,0 +1,244 @@
+"""Every published decoder on the simulated studies: one budget, equally many trials, one table.
+
+    python scripts/bench/decoders.py --store DIR --jobs 12 --device cuda    # some minutes on an H100
+    python scripts/bench/decoders.py --store DIR --only nice atm_s          # some of them
+
+What is the same for all: the study at its default dial, its split, its embedding (pooled, own), the
+number of passes through the training trials and the batch, AdamW with a warm-up and a cosine, averaged
+weights of the best epoch on validation trials, and the search: `TRIALS` drawn settings of learning
+rate and weight decay, the same draws for everybody, of which the one with the best validation score
+is tested, once. No prior, no start at ridge, no stacking with ridge. What differs is network and loss.
+
+Writes docs/tables/decoders.json, which docs/decoders.md shows (scripts/decoders_page.py). Runs that
+are in the store are found again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "docs" / "tables" / "decoders.json"
+PREPARED = "simulate,index,embed,split,preprocess,align"
+TRIALS = 6
+EPOCHS = 24
+METRIC = "brain_to_image_top1"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A simulated study: its title, and how it is composed."""
+
+    title: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A network and its loss at a small size: what it is called, and how it is composed."""
+
+    name: str
+    study: str
+    overrides: tuple[str, ...]
+
+
+EEG = ("recipe=world_eeg", "preprocess=epochs", "aligner=identity", "align.min_reliability=-1.0")
+STUDIES = {
+    "world": Study(
+        "Simulated fMRI (`recipe=world`): 3 subjects, 1,200 training pictures, 100 test pictures",
+        ("recipe=world", "aligner=identity"),
+    ),
+    "world_eeg": Study(
+        "Simulated EEG (`recipe=world_eeg`): 3 subjects, 64 electrodes, the same pictures",
+        (*EEG, "scaling=whiten", "align.window_s=[0.0,0.4]", "align.step_s=0.008"),
+    ),
+}
+DECODERS = yaml.safe_load((Path(__file__).with_name("decoders.yaml")).read_text(encoding="utf-8"))
+COMMON = (
+    "threads=1",
+    "train.prior=null",
+    "train.prior_training=null",
+    "train.linear_start=null",
+    "train.stacking=false",
+    "train.batch=64",
+    f"train.decoder_training.n_epochs={EPOCHS}",
+    "train.decoder_training.select=best",
+)
+
+
+def drawn(n_trials):
+    """Settings of the search, the same for every decoder: learning rates and weight decays."""
+    rng = np.random.default_rng(0)
+    rates = 10 ** rng.permutation(np.linspace(-3.75, -2.25, n_trials))
+    decays = 10 ** rng.permutation(np.linspace(-3, -0.5, n_trials))
+    return [
+        (
+            f"train.decoder_training.learning_rate={rate:.2g}",
+            f"train.decoder_training.weight_decay={decay:.2g}",
+        )
+        for rate, decay in zip(rates, decays, strict=True)
+    ]
+
+
+def run(store, folder, overrides):
+    """Run the pipeline; return the folder of the run."""
+    command = [sys.executable, "-m", "neurodecode.cli", "run", *overrides, "name=bench"]
+    command += [f"store={store}", f"hydra.run.dir={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-800:]}{done.stderr[-1500:]}")
+    return Path(folder)
+
+
+def made_by(folder, stage):
+    """What a run says of one of its stages: folder of the artifact, seconds, and the like."""
+    done = json.loads((folder / "run.json").read_text())["done"]
+    return next(one for one in done if one["stage"] == stage)
+
+
+def validated(folder):
+    """Best validation score of a run's decoder, and the seconds that stage train took."""
+    import pandas as pd
+
+    train = made_by(folder, "train")
+    history = pd.read_csv(Path(train["folder"]) / "history.tsv", sep="\t")
+    own = history.query("phase == 'decoder' and split == 'val' and name == 'score'")
+    return own["value"].max(), train["seconds"]
+
+
+def counted(folder):
+    """Parameters of the decoder, and steps of its training."""
+    import pandas as pd
+    from safetensors import safe_open
+
+    train = Path(made_by(folder, "train")["folder"])
+    with safe_open(train / "weights.safetensors", "numpy") as file:
+        own = [name for name in file.keys() if name.startswith("decoder/")]
+        parameters = sum(int(np.prod(file.get_slice(name).get_shape())) for name in own)
+    history = pd.read_csv(train / "history.tsv", sep="\t").query("phase == 'decoder'")
+    return {"parameters": parameters, "steps": int(history["step"].max())}
+
+
+def scores(metrics):
+    """Top 1 of every condition over all subjects, among all test pictures: value and interval."""
+    whole = max(m["set_size"] for m in metrics if m["metric"] == METRIC)
+    rows = [
+        m for m in metrics if (m["metric"], m["subject"], m["set_size"]) == (METRIC, "all", whole)
+    ]
+    return {m["condition"]: [m["value"], m["lo"], m["hi"]] for m in rows}
+
+
+def differences(comparisons):
+    """The decoder less other conditions, top 1 over all subjects: value and interval."""
+    rows = [
+        c for c in comparisons if (c["metric"], c["subject"], c["a"]) == (METRIC, "all", "model")
+    ]
+    return {c["b"]: [c["difference"], c["lo"], c["hi"]] for c in rows}
+
+
+def searched(store, runs, decoder, device, n_trials):
+    """Try the settings; return those of the best validation score, and what the search cost."""
+    tried = []
+    for number, setting in enumerate(drawn(n_trials)):
+        folder = Path(runs) / decoder.name / str(number)
+        own = [*STUDIES[decoder.study].overrides, *decoder.overrides, *COMMON, *setting]
+        run(store, folder, [*own, f"device={device}", f"stages=[{PREPARED},train]"])
+        score, seconds = validated(folder)
+        tried.append((score, setting, seconds))
+    best = max(tried, key=lambda one: one[0])
+    return best[1], sum(seconds for *_, seconds in tried) / len(tried)
+
+
+def tested(store, runs, decoder, device, n_trials):
+    """Search, then open the test rows once: what the table says of a decoder."""
+    setting, seconds = searched(store, runs, decoder, device, n_trials)
+    folder = Path(runs) / decoder.name / "test"
+    own = [*STUDIES[decoder.study].overrides, *decoder.overrides, *COMMON, *setting]
+    scored = [f"device={device}", f"stages=[{PREPARED},train,predict,evaluate]", "metric=retrieval"]
+    run(store, folder, [*own, *scored, "predict.halves=false"])
+    figures = json.loads((folder / "figures.json").read_text())
+    return {
+        "name": decoder.name,
+        "study": decoder.study,
+        "setting": [one.rpartition(".")[2] for one in setting],
+        "seconds": seconds,
+        "scores": scores(figures["metrics"]),
+        "differences": differences(figures["comparisons"]),
+    } | counted(folder)
+
+
+def written(found):
+    """The tables as scripts/decoders_page.py reads them."""
+    studies = []
+    for name, study in STUDIES.items():
+        own = sorted(
+            (f for f in found if f["study"] == name), key=lambda f: -f["scores"]["model"][0]
+        )
+        if own:
+            ridge = own[0]["scores"]["ridge"]
+            note = f"Ridge, with a penalty for each target by left-out runs: {interval(ridge)}."
+            studies.append({"title": study.title, "rows": list(map(line, own)), "note": note})
+    about = (
+        f"Top 1 of 100 test pictures, mean over subjects, 95 % intervals; {EPOCHS} passes, {TRIALS} settings of "
+        "learning rate and weight decay each, chosen on validation trials. “Shuffled” is the same network "
+        "shown the brain's answers to other pictures; chance is .01. Seconds are of one training, ridge's "
+        f"included, beside others on one card (`python scripts/bench/decoders.py`)."
+    )
+    return {"about": [about], "studies": studies, "found": found}
+
+
+def line(one):
+    """A decoder's line: name, top 1, less ridge, shuffled, steps, seconds, parameters, setting."""
+    shown = (one["scores"]["model"], one["differences"]["ridge"], one["scores"]["shuffled"])
+    cost = f"{one['steps']}", f"{one['seconds']:.0f}", f"{one['parameters'] / 1e6:.2f} M"
+    return [f"`{one['name']}`", *map(interval, shown), *cost]
+
+
+def interval(three):
+    """`.58 [.51, .64]`."""
+    plain = lambda x: f"{x:+.2f}".lstrip("+").replace("0.", ".").replace("-", "−")
+    return f"{plain(three[0])} [{plain(three[1])}, {plain(three[2])}]"
+
+
+def main():
+    """Search and test every decoder, some at a time; write the table after each."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--store", required=True)
+    asked.add_argument("--jobs", type=int, default=2)
+    asked.add_argument("--device", default="cpu")
+    asked.add_argument("--trials", type=int, default=TRIALS)
+    asked.add_argument("--only", nargs="*")
+    asked.add_argument("--out", type=Path, default=TABLE)
+    given = asked.parse_args()
+    runs = Path(given.store) / "bench_runs"
+    decoders = [Decoder(d["name"], d["study"], tuple(d["overrides"])) for d in DECODERS]
+    decoders = [d for d in decoders if not given.only or d.name in given.only]
+    for name in {d.study for d in decoders}:
+        own = [*STUDIES[name].overrides, *COMMON, f"device={given.device}", f"stages=[{PREPARED}]"]
+        run(given.store, runs / name, own)
+    found, failed = [], {}
+
+    def one(decoder):
+        try:
+            found.append(tested(given.store, runs, decoder, given.device, given.trials))
+            print(json.dumps(found[-1]), flush=True)
+        except RuntimeError as error:
+            failed[decoder.name] = str(error)
+            print(f"FAILED {decoder.name}: {error}", flush=True)
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(one, decoders))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(written(found), indent=1, ensure_ascii=False) + "\n")
+    sys.exit(f"{len(failed)} failed: {', '.join(failed)}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
