@@ -30,8 +30,9 @@ class TrialClassifier(Protocol):
     Attributes
     ----------
     fits_on_all : bool
-        Published quirk, never a default: something without labels (a scale, an embedding) is fitted
-        on training and test rows together. The stage then hands over `also`, and the report says so.
+        Published quirk, never a default: something without labels (a scale, an embedding) is
+        fitted on training and test rows together. The stage then hands over `also`, and the report
+        says so.
     """
 
     fits_on_all: bool
@@ -181,9 +182,8 @@ def inner_folds(
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_folds = min(n_folds, len(np.unique(groups)))
-    folds = StratifiedGroupKFold(
-        n_folds, shuffle=True, random_state=child_seed(seed, "inner") % 2**32
-    )
+    state = child_seed(seed, "inner") % 2**32
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=state)
     with warnings.catch_warnings():  # a class in fewer groups than folds misses some: no harm here
         warnings.simplefilter("ignore", UserWarning)
         try:
@@ -211,6 +211,7 @@ def descend(
     plan: Training,
     seed: int,
     judge: Callable[[], float] | None = None,
+    after_step: Callable[[nn.Module], None] = lambda network: None,
 ) -> list[float]:
     """Train a network in place, and leave it in eval mode with the weights that were selected.
 
@@ -222,6 +223,8 @@ def descend(
         What a batch costs.
     judge : callable () -> float, optional
         How good the network is now; the higher the better. With None the last epoch is kept.
+    after_step : callable (network), optional
+        E.g. keeps weights within a norm.
 
     Returns
     -------
@@ -234,7 +237,14 @@ def descend(
     history, best, best_score = [], None, -math.inf
     for epoch in range(plan.n_epochs):
         optimiser.param_groups[0]["lr"] = plan.rate(epoch)
-        history.append(_epoch(network, n_rows, cost, plan.batch(epoch), optimiser, seed, epoch))
+        with seeded(seed, next(network.parameters()).device, "epoch", epoch):
+            batches = _batches(torch.randperm(n_rows), plan.batch(epoch))
+            history.append(_descend_once(network.train(), batches, cost, optimiser, after_step))
+        if not math.isfinite(history[-1]):
+            raise ValueError(
+                f"training diverged in epoch {epoch + 1} (its loss is {history[-1]}): lower "
+                "learning_rate"
+            )
         if judge is not None and plan.select == "best":
             network.eval()
             score = judge()
@@ -246,22 +256,16 @@ def descend(
     return history
 
 
-def _epoch(network, n_rows, cost, batch_size, optimiser, seed, epoch):
-    network.train()
+def _descend_once(network, batches, cost, optimiser, after_step):
     total = 0.0
-    device = next(network.parameters()).device
-    with seeded(seed, device, "epoch", epoch):
-        for rows in _batches(torch.randperm(n_rows), batch_size):
-            optimiser.zero_grad(set_to_none=True)
-            loss = cost(rows)
-            loss.backward()
-            optimiser.step()
-            total += float(loss.detach()) * len(rows) / n_rows
-    if not math.isfinite(total):
-        raise ValueError(
-            f"training diverged in epoch {epoch + 1} (its loss is {total}): lower learning_rate"
-        )
-    return total
+    for rows in batches:
+        optimiser.zero_grad(set_to_none=True)
+        loss = cost(rows)
+        loss.backward()
+        optimiser.step()
+        after_step(network)
+        total += float(loss.detach()) * len(rows)
+    return total / sum(map(len, batches))
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
@@ -270,6 +274,11 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
+
+
+def as_they_are(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and classes, none added."""
+    return x, y
 
 
 def fit_network(
@@ -283,10 +292,8 @@ def fit_network(
     peek: tuple[np.ndarray, np.ndarray] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     vary: Callable[[Tensor], Tensor] = lambda x: x,
-    enlarge: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] = lambda x, y: (
-        x,
-        y,
-    ),
+    enlarge: Callable[[np.ndarray, np.ndarray], tuple] = as_they_are,
+    after_step: Callable[[nn.Module], None] = lambda network: None,
 ) -> nn.Module:
     """Train a network that scores classes; in eval mode, on the device.
 
@@ -303,6 +310,8 @@ def fit_network(
         Changes a training batch at random (shifts, crops).
     enlarge : callable (x, y) -> (x, y)
         Adds made-up rows to those that are fitted, never to those that are held out.
+    after_step : callable (network), optional
+        See `descend`.
     """
     fitted, held = np.arange(len(y)), None
     if plan.select == "best" and peek is None:
@@ -323,7 +332,7 @@ def fit_network(
             return -float(loss(scores.float().to(device), truth.to(device)))
         return float((scores.argmax(1) == truth).double().mean())
 
-    descend(network, len(rows), cost, plan, seed, judge)
+    descend(network, len(rows), cost, plan, seed, judge, after_step)
     return network
 
 
