@@ -88,8 +88,8 @@ class CnnLstm:
         That power is smoothed with.
     filters, kernels, lstm, dense
         See `CnnLstmNetwork`; of the CNN alone: [64, 48], [3, 5], 0, [96, 48].
-    compat : bool
-        The mean power that trials are divided by is that of test rows too.
+    fits_on_all : bool
+        Published quirk: the mean power that trials are divided by is that of test rows too.
     """
 
     training: Training = field(default_factory=Training)
@@ -99,12 +99,7 @@ class CnnLstm:
     kernels: list[int] = field(default_factory=lambda: [3, 5])
     lstm: CountOrNone = 150
     dense: list[int] = field(default_factory=lambda: [96, 24])
-    compat: bool = False
-
-    @property
-    def fits_on_all(self) -> bool:
-        """Whether test rows enter the mean power."""
-        return self.compat
+    fits_on_all: bool = False
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""

@@ -52,8 +52,10 @@ class DuIn:
         Tokens hidden in the first of two passes.
     shift : float
         Trials of a batch are moved in time by up to this share of their length.
+    fits_on_all : bool
+        Published quirk: statistics of test rows too enter the standardisation.
     compat : bool
-        The published last sigmoid, and statistics of test rows too in the standardisation.
+        The published last sigmoid, see `DuInClassifier`.
     """
 
     start: Literal["mae", "vqvae", "scratch"] = "mae"
@@ -76,12 +78,8 @@ class DuIn:
     hidden: Count = 128
     mask_share: PartShare = 0.5
     shift: PartShare = 0.1
+    fits_on_all: bool = False
     compat: bool = False
-
-    @property
-    def fits_on_all(self) -> bool:
-        """Whether test rows enter the standardisation."""
-        return self.compat
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""

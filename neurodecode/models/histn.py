@@ -23,7 +23,13 @@ from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive
 from neurodecode.core.seeds import child_rng
-from neurodecode.models.trial_classifier import Training, as_they_are, fit_network, scores_of
+from neurodecode.models.trial_classifier import (
+    Training,
+    as_they_are,
+    check_times,
+    fit_network,
+    scores_of,
+)
 
 HEADSET = (4, 3, 3, 4)
 """Electrodes of a region in the 14-channel headset, in the order of its channels."""
@@ -269,8 +275,9 @@ class HiSTN:
         Whether training rows are drawn so that every class comes as often.
     regions, n_filters, kernel, dropout
         See `HiSTNNetwork`.
-    compat : bool
-        With ``scale=train``, test rows too enter the largest values, as test seconds did.
+    fits_on_all : bool
+        Published quirk, with ``scale=train``: test rows too enter the largest values, as the test
+        seconds of a recording did.
     """
 
     training: Training = field(default_factory=Training)
@@ -282,15 +289,11 @@ class HiSTN:
     n_filters: Count = 8
     kernel: Count = 64
     dropout: PartShare = 0.5
-    compat: bool = False
-
-    @property
-    def fits_on_all(self) -> bool:
-        """Whether test rows enter the largest values."""
-        return self.compat and self.scale == "train"
+    fits_on_all: bool = False
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""
+        check_times(x, sfreq_hz, 6, "HiSTN")
         known = x if also is None else np.concatenate([x, also])
         of_all = np.abs(known).max(axis=(0, 2))[:, None]
 

@@ -23,7 +23,13 @@ from torch import Tensor, nn
 from neurodecode.core.ranges import Count, PartShare, Positive
 from neurodecode.core.seeds import child_seed
 from neurodecode.models.optional import needed
-from neurodecode.models.trial_classifier import Training, as_they_are, fit_network, scores_of
+from neurodecode.models.trial_classifier import (
+    Training,
+    as_they_are,
+    check_times,
+    fit_network,
+    scores_of,
+)
 
 LEAST = 1e-12  # variance of a band that holds nothing, so that its entropy is a number
 
@@ -204,6 +210,7 @@ class RBTransformer:
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""
+        check_times(x, sfreq_hz, 2, "RBTransformer")
         entropies = lambda rows: self.entropies(rows, sfreq_hz)
         sizes = (self.width, self.n_blocks, self.n_heads, self.d_head, self.head, self.dropout)
         network = fit_network(

@@ -195,6 +195,20 @@ def inner_folds(
     return [(fitted, held) for fitted, held in found if len(fitted) and len(held)]
 
 
+def check_times(x: np.ndarray, sfreq_hz: float, least: int, what: str) -> None:
+    """Refuse trials without a time axis, or with less samples than a classifier reads.
+
+    Raises
+    ------
+    ValueError
+    """
+    if x.shape[2] < least or not np.isfinite(sfreq_hz):
+        raise ValueError(
+            f"{what} reads trials of {least} samples in time or more, and these have "
+            f"{x.shape[2]}: preprocess=epochs gives them a time axis"
+        )
+
+
 @contextlib.contextmanager
 def seeded(seed: int, device: str | torch.device, *names):
     """Within, torch draws from a stream of its own; afterwards all is as it was."""

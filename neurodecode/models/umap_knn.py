@@ -39,8 +39,8 @@ class UmapKnn:
         Broadband power is what lies above; None: trials are taken as they are.
     lowpass_hz : float
         That power is smoothed with.
-    compat : bool
-        Mean power, scale and embedding are fitted on test rows too.
+    fits_on_all : bool
+        Published quirk: mean power, scale and embedding are fitted on test rows too.
     """
 
     n_dims: Count = 2
@@ -49,12 +49,7 @@ class UmapKnn:
     min_dist: NotNegative = 0.1
     highpass_hz: Positive | None = 50.0
     lowpass_hz: Positive = 10.0
-    compat: bool = False
-
-    @property
-    def fits_on_all(self) -> bool:
-        """Whether test rows enter the mean power, the scale and the embedding."""
-        return self.compat
+    fits_on_all: bool = False
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Learn from training rows; see `neurodecode.models.trial_classifier`."""

@@ -101,11 +101,11 @@ def test_every_option_changes_the_scores():
         assert np.abs(score(**{name: value}) - plain).max() > 1e-6, name
 
 
-def test_compat_divides_by_the_power_of_test_rows_too():
+def test_fits_on_all_divides_by_the_power_of_test_rows_too():
     x, y = bursts(16, 0)
     base = {"training": Training(n_epochs=1), "highpass_hz": 20.0, "lowpass_hz": 5.0, **SMALL}
-    quirky = CnnLstm(compat=True, **base)
-    assert quirky.fits_on_all and not CnnLstm().fits_on_all
+    quirky = CnnLstm(fits_on_all=True, **base)
+    assert not CnnLstm().fits_on_all
     fit = lambda also: quirky.fit(x, y, np.arange(16), 2, 100.0, 0, "cpu", also=also)(x)
     assert np.abs(fit(None) - fit(5 * x)).max() > 1e-6
 

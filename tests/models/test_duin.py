@@ -33,6 +33,7 @@ SMALL = {
     "n_codes": 16,
     "d_code": 4,
 }
+SMALL_LISTS = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
 QUICK = Training(n_epochs=8, batch_size=16, learning_rate=3e-3)
 
 
@@ -145,6 +146,20 @@ def test_the_codebook_follows_its_tokens_in_training_alone():
     torch.testing.assert_close(layer.codex["embeddings"].norm(dim=1), torch.ones(16))
 
 
+def test_the_gradient_passes_the_codebook_as_if_nothing_were_quantised():
+    torch.manual_seed(0)
+    layer = VectorQuantizer(6, 16, 4).eval()
+    tokens = torch.randn(2, 5, 6, requires_grad=True)
+    quantised, _, codes = layer(tokens)
+    (grad,) = torch.autograd.grad((quantised * torch.arange(6.0)).sum(), tokens)
+    z = torch.nn.functional.normalize(layer.pre_proj(tokens), dim=-1)
+    moved = layer.codex["embeddings"][codes] + z - z.detach()  # its value that of the code
+    same = layer.post_proj(layer.layernorm(moved))
+    (expected,) = torch.autograd.grad((same * torch.arange(6.0)).sum(), tokens)
+    torch.testing.assert_close(grad, expected)
+    assert grad.abs().max() > 0 and not layer.codex["embeddings"].requires_grad
+
+
 def waves(n, n_classes=2, n_channels=3, n_times=40, seed=0):
     """Trials of sines, one frequency for each class, with random phases and noise."""
     rng = np.random.default_rng(seed)
@@ -189,41 +204,49 @@ def test_each_start_learns_frequencies(start):
     x, y = waves(96)
     asked, truth = waves(40, seed=1)
     train = Training(n_epochs=25, batch_size=16, learning_rate=5e-3, select="best")
-    options = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
-    model = DuIn(start, train, QUICK, QUICK, hidden=16, **options)
+    model = DuIn(start, train, QUICK, QUICK, hidden=16, **SMALL_LISTS)
     scores = model.fit(x, y, np.arange(96) // 4, 2, 100.0, 0, "cpu")(asked)
     assert scores.shape == (40, 2)
     assert (scores.argmax(1) == truth).mean() > 0.8
 
 
-def test_the_start_reaches_the_classifier():
+def test_every_option_of_learning_changes_the_scores():
     x, y = waves(16)
     still = Training(n_epochs=1, batch_size=16, learning_rate=1e-12)
-    options = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
-    scores = [
-        DuIn(start, still, QUICK, QUICK, hidden=8, mask_share=share, shift=shift, **options).fit(
-            x, y, np.arange(16), 2, 100.0, 0, "cpu"
-        )(x)
-        for start, share, shift in [
-            ("scratch", 0.5, 0.1),
-            ("vqvae", 0.5, 0.1),
-            ("mae", 0.5, 0.1),
-            ("mae", 0.25, 0.1),
-            ("vqvae", 0.5, 0.0),
-        ]
+    other = Training(n_epochs=2, batch_size=8, learning_rate=3e-3)
+    score = lambda **more: DuIn(
+        **(
+            {"training": still, "vqvae_training": QUICK, "mae_training": QUICK} | SMALL_LISTS | more
+        ),
+        hidden=8,
+    ).fit(x, y, np.arange(16), 2, 100.0, 0, "cpu")(x)
+    found = [
+        score(),
+        score(start="vqvae"),
+        score(start="scratch"),
+        score(training=other),
+        score(vqvae_training=other),
+        score(mae_training=other),
+        score(mask_share=0.25),
+        score(shift=0.0),
     ]
-    for i, one in enumerate(scores):
-        for other in scores[i + 1 :]:
-            assert np.abs(one - other).max() > 1e-6
+    for i, one in enumerate(found):
+        for another in found[i + 1 :]:
+            assert np.abs(one - another).max() > 1e-6
 
 
-def test_compat_bounds_scores_and_reads_statistics_of_test_rows():
+def test_compat_bounds_scores():
     x, y = waves(16)
-    options = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
-    quirky = DuIn("scratch", QUICK, hidden=8, compat=True, **options)
-    assert quirky.fits_on_all and not DuIn().fits_on_all
+    quirky = DuIn("scratch", QUICK, hidden=8, compat=True, **SMALL_LISTS)
+    scores = quirky.fit(x, y, np.arange(16), 2, 100.0, 0, "cpu")(x)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_fits_on_all_reads_statistics_of_test_rows():
+    x, y = waves(16)
+    quirky = DuIn("scratch", QUICK, hidden=8, fits_on_all=True, **SMALL_LISTS)
+    assert not DuIn().fits_on_all
     fit = lambda also: quirky.fit(x, y, np.arange(16), 2, 100.0, 0, "cpu", also=also)(x)
-    assert ((fit(None) > 0) & (fit(None) < 1)).all()
     assert np.abs(fit(None) - fit(5 * x + 3)).max() > 1e-6
 
 
@@ -236,7 +259,7 @@ def test_the_published_cross_entropy_cannot_fall_far():
 
 def test_every_size_changes_the_network():
     x, _ = waves(4, n_times=40)
-    base = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.items()}
+    base = SMALL_LISTS
     other = {
         "d_neural": 5, "patch": 20, "filters": [4, 6, 3], "kernels": [7, 3, 3],
         "strides": [1, 1, 1], "n_blocks": 2, "decoder_blocks": 2, "n_heads": 1, "d_head": 8,

@@ -41,6 +41,31 @@ def test_messages_are_those_of_a_dense_filter_of_the_spectrum(graph):
     np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_electrodes_are_filtered_as_by_loops():
+    torch.manual_seed(0)
+    network = HiSTNNetwork(3, 2, regions=[1, 2], n_filters=2, kernel=4).double().eval()
+    x = np.random.default_rng(0).standard_normal((1, 3, 20))
+    filters, mix = (p.detach().numpy() for p in (network.filters.weight, network.mix))
+    padded = np.pad(x[0], [(0, 0), (1, 2)])  # an even kernel reaches one further to the right
+    elu = lambda z: np.where(z > 0, z, np.expm1(z))
+    for c in range(3):
+        z = np.zeros(20)
+        for f in range(2):
+            taps = filters[f, 0, 0]
+            z += mix[c, 0, f] * np.array([taps @ padded[c, t : t + 4] for t in range(20)])
+        z = elu(z / np.sqrt(1 + 1e-3))
+        taps = network.smooth.weight[c, 0].detach().numpy()
+        z = elu(np.array([taps @ z[t : t + 5] for t in range(16)]) / np.sqrt(1 + 1e-3))
+        expected = z.reshape(8, 2).mean(axis=1)
+        found = network._filtered(torch.from_numpy(x))[0, c].detach().numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_trials_without_times_are_refused():
+    with pytest.raises(ValueError, match="preprocess=epochs"):
+        HiSTN().fit(np.zeros((4, 3, 1)), np.arange(4), np.arange(4), 4, np.nan, 0, "cpu")
+
+
 def test_graphs_are_the_published_ones():
     edges = lambda graph: {(int(a), int(b)) for a, b in np.argwhere(np.triu(graph))}
     assert edges(region_graph(4, False)) == {(0, 2), (1, 2), (1, 3), (2, 3)}
@@ -180,10 +205,10 @@ def test_every_option_changes_the_scores():
         assert np.abs(score(**{name: value}) - plain).max() > 1e-6, name
 
 
-def test_compat_reads_the_largest_values_of_test_rows():
+def test_fits_on_all_reads_the_largest_values_of_test_rows():
     x, y = tones(12, 0)
     short = Training(n_epochs=1, batch_size=6)
-    quirky = HiSTN(short, scale="train", kernel=8, compat=True)
-    assert quirky.fits_on_all and not HiSTN(scale="train").fits_on_all and not HiSTN().fits_on_all
+    quirky = HiSTN(short, scale="train", kernel=8, fits_on_all=True)
+    assert not HiSTN().fits_on_all
     fit = lambda also: quirky.fit(x, y, np.arange(12), 2, 64.0, 0, "cpu", also=also)(x)
     assert np.abs(fit(None) - fit(9 * x)).max() > 1e-6

@@ -91,6 +91,11 @@ def test_a_band_beyond_half_the_sampling_rate_is_refused():
         band_entropies(np.zeros((1, 1, 50)), BANDS, 90)
 
 
+def test_trials_without_times_are_refused():
+    with pytest.raises(ValueError, match="preprocess=epochs"):
+        RBTransformer().fit(np.zeros((4, 3, 1)), np.arange(4), np.arange(4), 4, np.nan, 0, "cpu")
+
+
 def test_the_baseline_is_subtracted_and_cut_off():
     x = np.random.default_rng(0).standard_normal((4, 2, 128 * 3 + 256))
     with_it = RBTransformer(baseline_s=3.0).entropies(x, 128)

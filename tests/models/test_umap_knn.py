@@ -75,11 +75,11 @@ def test_test_rows_stay_out_of_what_is_fitted(plane):
     np.testing.assert_allclose(plane.made[0].fitted.mean(axis=0), 0, atol=1e-5)
 
 
-def test_compat_fits_the_embedding_on_test_rows_too(plane):
+def test_fits_on_all_fits_the_embedding_on_test_rows_too(plane):
     x, y = groups_of(30, 0)
     asked, _ = groups_of(12, 1)
-    quirky = UmapKnn(highpass_hz=None, compat=True)
-    assert quirky.fits_on_all and not UmapKnn().fits_on_all
+    quirky = UmapKnn(highpass_hz=None, fits_on_all=True)
+    assert not UmapKnn().fits_on_all
     predict = fit(quirky, x, y, also=asked)
     assert len(plane.made[0].fitted) == 42
     assert predict(asked).shape == (12, 3) and predict(x).shape == (30, 3)
