@@ -34,6 +34,7 @@ from neurodecode.stages.halves import (
     noise_names,
     which_half,
 )
+from neurodecode.stages.prior_training import code_reader
 from neurodecode.stages.reading import (
     aligned_rows,
     averaged,
@@ -43,7 +44,6 @@ from neurodecode.stages.reading import (
     stimulus_tables,
 )
 from neurodecode.stages.samples import line_of, sample_table
-from neurodecode.stages.train import code_reader
 from neurodecode.weights import named_folders
 
 CONDITIONS = [

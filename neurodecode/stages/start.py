@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurodecode.core.build import build
 from neurodecode.core.claims import read_tensors
 from neurodecode.core.documents import read_json
 
@@ -291,3 +292,12 @@ def _without(key, subjects):
 def _few(names):
     names = list(names)
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
+
+
+def initialised(node, seed, **extra):
+    """Build a network whose first weights depend on the seed alone."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(node, **extra)

@@ -20,13 +20,21 @@ import numpy as np
 
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
-from neurodecode.core.lazy import Lazy, each_row, slices, taken
+from neurodecode.core.lazy import each_row, taken
 from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
 from neurodecode.rigour.permutation import permuted_stimuli
 from neurodecode.stages import start as starting
+from neurodecode.stages.baselines import baselines, runs_of
 from neurodecode.stages.controls import Told, category_means, control_answers
+from neurodecode.stages.prior_training import (
+    calibrations,
+    code_of,
+    code_reader,
+    train_prior,
+    untrained_prior,
+)
 from neurodecode.stages.reading import (
     TARGETS,
     aligned_rows,
@@ -43,9 +51,6 @@ from neurodecode.stages.reading import (
     training_statistics,
 )
 from neurodecode.weights import named_folders
-
-# himalaya holds the hat matrix of each penalty, 7 bytes times the square of the trials.
-MANY_TRIALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,9 @@ def run(config, inputs, out):
     targets = as_targets(tables, read, config.device)
     places = positions_mm(inputs, subjects), regions_of_channels(inputs, subjects)
     sizes = sizes_of(rows, targets, *places)
-    decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
+    decoder = starting.initialised(
+        config.model, child_seed(config.seed, "decoder weights"), sizes=sizes
+    )
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
     starting.begin_decoder(decoder, starts, config.model, out)
@@ -192,83 +199,6 @@ def permuted(side, seed):
     dealt = permuted_stimuli(ids, child_rng(seed, "permutation"))
     taken = lambda trials: trials.assign(stimulus_id=trials["stimulus_id"].map(dealt))
     return {subject: (responses, taken(trials)) for subject, (responses, trials) in side.items()}
-
-
-def untrained_prior(config, tables, starts, out):
-    """Build the prior as it is before this study: with first weights, or with those there are.
-
-    None where none is wanted, or where the embedding has no tokens.
-    """
-    if config.prior is None or "tokens" not in tables:
-        return None
-    sizes = dict(zip(("n_tokens", "dim"), tables["tokens"].shape[1:], strict=True))
-    prior = initialised(config.prior, child_seed(config.seed, "prior weights"), **sizes)
-    if config.prior_training is not None and not prior.descends:
-        how = "comes trained and is not trained again" if prior.comes_trained else "is no network"
-        raise ValueError(f"this prior {how}: prior_training=null")
-    begun = starting.begin_prior(prior, starts, out)
-    if config.prior_training is None and prior.descends and not begun:
-        raise ValueError(
-            "this prior is trained in the run, but prior_training is null: say how to train it, or "
-            "do without one (train.prior=null), or begin with one (train.start)"
-        )
-    return prior.to(config.device)
-
-
-def code_reader(prior):
-    """How the code is read from tokens; None where there is no prior or it reads none."""
-    return prior.read if prior is not None and prior.reads == "code" else None
-
-
-def code_of(prior, tokens):
-    """The code of standardised tokens, as float32 array (n_stimuli, n_code)."""
-    import torch
-
-    if isinstance(tokens, Lazy):
-        return np.concatenate([code_of(prior, tokens[part]) for part in slices(tokens)])
-    with torch.no_grad():
-        return prior.read(torch.as_tensor(tokens, device=prior.readout.device)).cpu().numpy()
-
-
-def baselines(stimuli, tables, n_components, device, out, train):
-    """Fit ridge to every table for every subject: yields (subject, fit) in order."""
-    lazy = any(isinstance(table, Lazy) for table in tables.values())
-    for subject, (responses, trials) in train.items():
-        runs = runs_of(trials)
-        shown = stimuli.get_indexer(trials["stimulus_id"])
-        in_blocks = lazy or len(trials) > MANY_TRIALS
-        fit = partial(fit_in_blocks, device=device, out=out) if in_blocks else fit_at_once
-        yield subject, fit(responses, tables, shown, runs, n_components)
-
-
-def runs_of(trials):
-    """The run of each trial, of all sessions."""
-    return (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
-
-
-def fit_at_once(responses, tables, shown, runs, n_components):
-    """Fit one subject's ridge from arrays."""
-    import scipy.linalg  # noqa: F401  (only libraries that are loaded already can be limited)
-    from threadpoolctl import threadpool_limits
-
-    from neurodecode.models.baseline import fit_baseline
-
-    targets = {name: table[shown] for name, table in tables.items()}
-    # One thread: two on a singular value decomposition of this size took six times as long.
-    with threadpool_limits(1, "blas"):
-        return fit_baseline(responses, targets, runs, n_components)
-
-
-def fit_in_blocks(responses, tables, shown, runs, n_components, device, out):
-    """Fit one subject's ridge from rows on disk; its sums lie on disk too while it is fitted."""
-    from neurodecode.models.baseline_in_blocks import fit_baseline_in_blocks
-
-    scratch = lambda name, shape: out.work_array(f"ridge_{name}", shape)
-    how = n_components, scratch, device
-    fit = fit_baseline_in_blocks(responses, tables, shown, runs, *how)
-    for file in out.work.glob("ridge_*.npy"):
-        file.unlink()
-    return fit
 
 
 def fit_controls(told, train, stimuli, tables, seen, fit_all):
@@ -402,67 +332,6 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
     return decoder, [{"phase": "decoder"} | row for row in history]
 
 
-def train_prior(config, prior, decoder, targets, seen, val_rows, out):
-    """Train the prior towards what the decoder says of new trials; return it and its history."""
-    import torch
-
-    tokens = targets.take("tokens", seen)
-    with torch.no_grad():
-        blocks = ((s, r.read(block)) for s, r in val_rows.items() for block in r.blocks())
-        said = torch.cat([decoder(responses, subject).tokens for subject, responses in blocks])
-    truth = torch.cat([targets.take("tokens", r.stimulus) for r in val_rows.values()])
-    prior.prepare(tokens, said, truth)
-    return descend(config, prior, tokens, said, truth, out) if prior.descends else (prior, [])
-
-
-def descend(config, prior, tokens, said, truth, out):
-    """Train a prepared prior by descent, on training tokens and simulated brains.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    prior : nn.Module
-    tokens : Tensor, shape (n_training_stimuli, n_tokens, dim)
-    said, truth : Tensor, shape (n_held_out_trials, n_tokens, dim)
-    out : Folder
-
-    Returns
-    -------
-    prior : nn.Module
-        Of averaged weights.
-    history : list of dict
-    """
-    from neurodecode.contrastive.loop import fit
-    from neurodecode.diffusion.linear import BrainSimulator
-    from neurodecode.diffusion.training import prior_batches, prior_loss, prior_scores
-
-    plan = build(config.prior_training, seed=child_seed(config.seed, "prior"))
-    simulate = BrainSimulator(tokens, said, truth, config.simulator_components, config.least_noise)
-    prior, history = fit(
-        prior,
-        batches=prior_batches(len(tokens), config.prior_batch, config.prior_batches, plan.seed),
-        loss=prior_loss(tokens, simulate),
-        validate=lambda prior, epoch: prior_scores(prior, said, truth, plan.seed),
-        plan=plan,
-        checkpoint=out.work / "prior.pt",
-        checkpoint_every=config.checkpoint_every,
-        progress=lambda epochs: out.progress(epochs, label="prior, epochs"),
-    )
-    return prior, [{"phase": "prior"} | row for row in history]
-
-
-def calibrations(prior, name, answers, val, stimuli, tables):
-    """How far a decoder is to be believed, by its answers to each subject's validation trials."""
-    found = {}
-    for subject, (responses, trials) in val.items():
-        stimulus = stimuli.get_indexer(trials["stimulus_id"])
-        said = answered(answers, responses, subject, prior.reads)
-        if said is not None:
-            own = prior.calibrate(said, tables[prior.reads][stimulus], stimulus)
-            found |= {f"calibration/{name}/{subject}/{part}": array for part, array in own.items()}
-    return found
-
-
 def stack(decoders, val, stimuli, codes):
     """What the network and ridge are worth for each component of the code, on validation trials."""
     from neurodecode.models.stacking import WEIGHTS, stacking_weights
@@ -475,15 +344,6 @@ def stack(decoders, val, stimuli, codes):
         for subject, (responses, trials) in val.items()
     ]
     return {WEIGHTS: stacking_weights(trials)}
-
-
-def initialised(node, seed, **extra):
-    """Build a network whose first weights depend on the seed alone."""
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build(node, **extra)
 
 
 def state(name, network):

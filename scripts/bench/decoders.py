@@ -186,10 +186,10 @@ def written(found):
             note = f"Ridge, with a penalty for each target by left-out runs: {interval(ridge)}."
             studies.append({"title": study.title, "rows": list(map(line, own)), "note": note})
     about = (
-        f"Top 1 of 100 test pictures, mean over subjects, 95 % intervals; {EPOCHS} passes, {TRIALS} "
-        "settings of learning rate and weight decay each, chosen on validation trials. “Shuffled” is "
-        "the same network shown the brain's answers to other pictures; chance is .01. Seconds are of "
-        "one training, ridge's included, beside others on one card "
+        f"Top 1 of 100 test pictures, mean over subjects, 95 % intervals; {EPOCHS} passes, "
+        f"{TRIALS} settings of learning rate and weight decay each, chosen on validation trials. "
+        "“Shuffled” is the same network shown the brain's answers to other pictures; chance is "
+        ".01. Seconds are of one training, ridge's included, beside others on one card "
         "(`python scripts/bench/decoders.py`)."
     )
     return {"about": [about], "studies": studies, "found": found}

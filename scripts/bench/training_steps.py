@@ -114,7 +114,7 @@ def step_of(row, size, device):
     with torch.device(device):
         model = build(config["model"], sizes=sizes).to(device)
     rows, targets, batch = random_data(shapes, sizes, device)
-    prepare(model, rows, targets)
+    prepared(model, rows, targets)
     plan = build(config["decoder_training"], seed=0)
     weights = {n: config[f"{n}_weight"] for n in ("tokens", "blurry")}
     loss = decoder_loss(build(config["loss"]), rows, targets, plan.n_epochs, weights)
@@ -135,6 +135,19 @@ def random_data(shapes, sizes, device):
     blurry = torch.rand(n, *shapes.blurry, **cast) if shapes.blurry else None
     targets = Targets(pooled, tokens, blurry, device=device)
     return rows, targets, Batch({s: np.arange(n) for s in rows}, 0)
+
+
+def prepared(model, rows, targets):
+    """Fit what a network fits before its training, to the random data."""
+    if hasattr(model, "prepare"):
+        array = lambda tensor: tensor.cpu().numpy()
+        of = {
+            s: {n: array(targets.take(n, r.stimulus)) for n in targets.names()}
+            for s, r in rows.items()
+        }
+        runs = {s: np.arange(len(r)) % 4 for s, r in rows.items()}
+        model.cpu().prepare({s: array(r.responses) for s, r in rows.items()}, of, runs, 0)
+        model.to(targets.device)
 
 
 def prior_step(row, size, device):

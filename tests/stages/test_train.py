@@ -679,7 +679,7 @@ def test_a_study_larger_than_memory_is_decoded_alike(
 def test_ridge_of_very_many_trials_is_fitted_from_sums(study, tmp_path, artifact, monkeypatch):
     settings = config(prior=None, prior_training=None)
     plain = run_train(study, tmp_path, artifact, settings, "at_once")
-    monkeypatch.setattr(train, "MANY_TRIALS", N_TRAIN - 1)
+    monkeypatch.setattr(baselines, "MANY_TRIALS", N_TRAIN - 1)
     monkeypatch.delattr(train, "fit_at_once")
     found = load_file(
         run_train(study, tmp_path, artifact, settings, "sums").path("ridge.safetensors")
