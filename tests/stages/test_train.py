@@ -16,7 +16,7 @@ from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import ConfigError, SealedError
 from neurodecode.core.views import Folder, View
 from neurodecode.models.answers import network_answers, ridge_answers
-from neurodecode.stages import align, controls, predict, reading, train
+from neurodecode.stages import align, baselines, controls, predict, reading, train
 
 SUBJECTS = {"sub-01": 30, "sub-02": 24}  # channels
 N_TRAIN, N_VAL, N_TEST = 48, 12, 10
@@ -680,7 +680,7 @@ def test_ridge_of_very_many_trials_is_fitted_from_sums(study, tmp_path, artifact
     settings = config(prior=None, prior_training=None)
     plain = run_train(study, tmp_path, artifact, settings, "at_once")
     monkeypatch.setattr(baselines, "MANY_TRIALS", N_TRAIN - 1)
-    monkeypatch.delattr(train, "fit_at_once")
+    monkeypatch.delattr(baselines, "fit_at_once")
     found = load_file(
         run_train(study, tmp_path, artifact, settings, "sums").path("ridge.safetensors")
     )
