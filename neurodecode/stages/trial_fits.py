@@ -232,9 +232,9 @@ def check_channels(study):
 
 def switched(classifier, on):
     """A classifier that can fit what needs no labels on test rows too, told whether to."""
-    options = {f.name for f in fields(classifier)} & {"fits_on_all", "compat"}
-    others = [replace(classifier, **{name: on}) for name in sorted(options)]
-    return next((c for c in [classifier, *others] if c.fits_on_all == on), classifier)
+    if "fits_on_all" in {f.name for f in fields(classifier)}:
+        return replace(classifier, fits_on_all=on)
+    return classifier
 
 
 def scaled(x):

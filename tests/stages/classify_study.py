@@ -81,7 +81,7 @@ class Spy:
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Write down the call."""
         self.seen.append({"x": x, "y": y, "groups": groups, "peek": peek, "also": also,
-                          "sfreq_hz": sfreq_hz, "seed": seed, "n_classes": n_classes})  # fmt: skip
+                          "sfreq_hz": sfreq_hz, "device": device, "seed": seed, "n_classes": n_classes})  # fmt: skip
         return lambda asked: np.zeros((len(asked), n_classes))
 
 

@@ -192,6 +192,16 @@ def test_resamples_level_permutations_and_seed_change_what_they_say(tmp_path, st
     assert len(set(seeds)) > 1, "folds are drawn by the seed"
 
 
+def test_seed_and_device_reach_the_classifier(tmp_path, store, artifact):
+    Spy.seen.clear()
+    study = Trials(tmp_path, artifact, n_subjects=1)
+    changes = {"classifier": SPY, "n_refits": 0, "baselines": {}, "device": "meta"}
+    study.classified(store, seed=1, **changes)
+    study.classified(store, seed=2, **changes)
+    assert {s["device"] for s in Spy.seen} == {"meta"}
+    assert len({s["seed"] for s in Spy.seen}) == 8
+
+
 def test_baselines_are_more_classifiers_or_none(tmp_path, store, artifact):
     study = Trials(tmp_path, artifact, n_subjects=1)
     done = study.classified(store, baselines={"linear": None, "again": LINEAR})
