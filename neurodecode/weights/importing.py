@@ -109,10 +109,11 @@ def import_checkpoint(asked: Asked, out=None, tell=print) -> Path:
 
 @dataclass(frozen=True)
 class Prior:
-    """The diffusion prior in a decoder's checkpoint, and the node that builds it."""
+    """The diffusion prior in a decoder's checkpoint: the node that builds it, for such tokens."""
 
     tensors: dict
     node: dict
+    sizes: dict
     lacking: list
 
 
@@ -204,8 +205,7 @@ def _prior(tensors):
     with torch.device("meta"):
         network = build(node, n_tokens=n_tokens, dim=dim)
     match = matching.matched(tensors, network, {key: key for key in tensors})
-    node |= {"n_tokens": n_tokens, "dim": dim}
-    return Prior(match.tensors, node, match.lacking)
+    return Prior(match.tensors, node, {"n_tokens": n_tokens, "dim": dim}, match.lacking)
 
 
 def _said_of(found):
@@ -252,6 +252,7 @@ def _as_json(match, prior):
         "missing_tables": match.buffers,
         "other_shapes": shapes,
         "unexpected": match.unexpected,
+        "prior_sizes": prior.sizes if prior else None,
         "prior_lacks": prior.lacking if prior else [],
     }
 

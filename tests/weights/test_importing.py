@@ -151,7 +151,7 @@ def test_the_prior_within_a_checkpoint_is_the_prior_of_the_folder(tmp_path, file
     assert run(tmp_path, file(random_state() | state)) == 0
     about = json.loads((tmp_path / "imported" / "config.json").read_text())
     assert about["unexpected"] == [] and about["prior_lacks"] == []
-    again = build(about["prior"]).eval()
+    again = build(about["prior"], **about["prior_sizes"]).eval()
     again.load_state_dict(load_file(tmp_path / "imported" / "prior.safetensors"))
     brain = torch.randn(3, 4, 8)
     expected = prior.sample(brain, [0, 1, 2], 4)
