@@ -32,7 +32,8 @@ def check(composed):
     wanted = composed.get("size", SIZES[0])
     if wanted not in SIZES:
         raise ConfigError(f"size={wanted}: expected one of {', '.join(SIZES)}")
-    if wanted != SIZES[0] and "${size:" not in OmegaConf.to_yaml(composed):
+    sized = composed.get("published") or "${size:" in OmegaConf.to_yaml(composed)
+    if wanted != SIZES[0] and not sized:
         raise ConfigError(
             f"size={wanted} changes nothing here: only the published decoders come in sizes, such "
             "as experiment=mindeye2 (docs/decoders.md)"

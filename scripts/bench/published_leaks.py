@@ -62,7 +62,9 @@ def neighbours(train, labels, test):
 
 def accuracy(x, labels, pieces, folds):
     """Share of pieces named rightly, by nearest neighbours of power."""
-    rows = [x[t, :, s : s + pieces.n_samples] for t, s in zip(pieces.trial, pieces.start)]
+    rows = [
+        x[t, :, s : s + pieces.n_samples] for t, s in zip(pieces.trial, pieces.start, strict=True)
+    ]
     features, of = power(np.stack(rows)), labels[pieces.trial]
     right = [neighbours(features[a], of[a], features[b]) == of[b] for a, b in folds]
     return np.concatenate(right).mean()
@@ -96,7 +98,7 @@ def umap_on_all(n_trials, rng):
 
 
 def channels_as_samples(n_trials, rng):
-    """Averages of each class; every channel is a sample. Honest: channels of other trials' averages.
+    """Averages of each class, a channel a sample. Honest: channels of other trials' averages.
 
     Channels share part of their noise, as channels of one reference do.
     """

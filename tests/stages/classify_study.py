@@ -80,8 +80,9 @@ class Spy:
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Write down the call."""
-        self.seen.append({"x": x, "y": y, "groups": groups, "peek": peek, "also": also,
-                          "sfreq_hz": sfreq_hz, "device": device, "seed": seed, "n_classes": n_classes})  # fmt: skip
+        seen = {"x": x, "y": y, "groups": groups, "peek": peek, "also": also}
+        seen |= {"sfreq_hz": sfreq_hz, "device": device, "seed": seed, "n_classes": n_classes}
+        self.seen.append(seen)
         return lambda asked: np.zeros((len(asked), n_classes))
 
 
