@@ -90,6 +90,19 @@ def soft_clip(
     return (by_row + by_column) / 2
 
 
+def soft_cont(brain: Tensor, clip: Tensor, augmented: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of brain-to-augmented against picture-to-augmented similarities [2]_, in nats.
+
+    As `soft_clip`, with the pictures seen a second time, augmented; the published loss of MindEye's
+    auxiliary low-level head, whose rows are places of feature maps. All of shape (n_rows, dim).
+    """
+    targets = _logits(clip, augmented, temperature)
+    logits = _logits(brain, augmented, temperature)
+    by_row = -(targets.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    by_column = -(targets.T.softmax(dim=1) * logits.T.log_softmax(dim=1)).sum(dim=1).mean()
+    return (by_row + by_column) / 2
+
+
 def softclip_temperature(i: int, n_soft: int, start: float = 0.004, end: float = 0.0075) -> float:
     """Temperature of SoftCLIP epoch `i` of `n_soft`: a half cosine from `start` to `end`.
 

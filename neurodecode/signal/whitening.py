@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from neurodecode.core.lazy import BLOCK, IN_MEMORY, row_bytes
+from neurodecode.core.lazy import BLOCK, IN_MEMORY, row_bytes, slices
 from neurodecode.core.ranges import Positive, Share
 from neurodecode.signal.scaling import apply_scaling
 
@@ -28,6 +28,11 @@ class NoiseWhitening:
     shrinkage : "ledoit_wolf" or float
         Of the covariance towards a multiple of the identity: chosen by Ledoit & Wolf (2004), or a
         share in [0, 1].
+    covariance : {"noise", "epochs"}
+        Of which covariance the whitener is made. ``noise``: of what differs between trials of a
+        picture, at each time, averaged over times. ``epochs``: over the times of each trial,
+        averaged over the trials of a picture and over pictures, signal included, as the EEG
+        decoders of THINGS-EEG2 have it (Guggenmos' "epochs"); there it is made for each session.
     quartiles : "interpolated" or "sorted"
         Of the robust scale: as numpy takes them, or the value at place int(q n) of the sorted ones,
         as Défossez et al. (2023) do.
@@ -39,10 +44,12 @@ class NoiseWhitening:
         clamp: Positive | None = 20.0,
         whiten: bool = True,
         shrinkage: Literal["ledoit_wolf"] | Share = "ledoit_wolf",
+        covariance: Literal["noise", "epochs"] = "noise",
         quartiles: Literal["interpolated", "sorted"] = "interpolated",
     ):
         self.quartiles = quartiles
         self.robust, self.clamp, self.whiten, self.shrinkage = robust, clamp, whiten, shrinkage
+        self.covariance = covariance
 
     def fit(self, responses, trials):
         """Fit centre, scale and whitener on training rows.
@@ -70,7 +77,9 @@ class NoiseWhitening:
         _check_finite(responses)
         centre, scale = self._centre_and_scale(responses)
         state = {"centre": centre, "scale": scale}
-        if self.whiten:
+        if self.whiten and self.covariance == "epochs":
+            state["whitener"] = self._whitener_of_epochs(responses, trials, state)
+        elif self.whiten:
             noise = noise_of(self._limited(responses, state), trials)
             state["whitener"] = whitener(noise, scale > 0, self.shrinkage)
         return state
@@ -91,7 +100,9 @@ class NoiseWhitening:
         centre, scale = map(np.concatenate, zip(*centre_and_scale, strict=True))
         state = {"centre": centre, "scale": scale}
         if self.whiten:
-            state["whitener"] = self._whitener_of(rows, trials, state)
+            epochs = self.covariance == "epochs"
+            make = self._whitener_of_epochs if epochs else self._whitener_of
+            state["whitener"] = make(rows, trials, state)
         return state
 
     def _whitener_of(self, rows, trials, state):
@@ -109,6 +120,23 @@ class NoiseWhitening:
             noise = noise_of(self._limited(block, state), trials)
             covariances += _covariances(noise, varies, self.shrinkage)
         return _inverse_root(np.mean(covariances, axis=0), varies)
+
+    def _whitener_of_epochs(self, rows, trials, state):
+        if rows.ndim < 3:
+            raise ValueError(
+                "the covariance over the times of a trial needs responses with a time axis: set "
+                "scaling.covariance=noise"
+            )
+        varies = state["scale"] > 0
+        group = trials.groupby("stimulus_id", sort=False).ngroup().to_numpy()
+        counts = np.bincount(group)
+        weights = 1 / (len(counts) * counts[group])  # pictures count alike
+        total = 0
+        for part in slices(rows):
+            limited = self._limited(rows[part], state)[:, varies]
+            for trial, weight in zip(limited, weights[part], strict=True):
+                total = total + weight * _covariance_of_times(trial, self.shrinkage)
+        return _inverse_root(total, varies)
 
     def transform(self, responses, state):
         """Scale, limit and whiten trials (n_trials, n_channels[, n_times]): float32."""
@@ -240,6 +268,14 @@ def _residuals(responses, group):
         apart = responses[rows] - responses[rows].mean(axis=0)
         out[rows] = apart * np.sqrt(len(rows) / (len(rows) - 1))
     return out
+
+
+def _covariance_of_times(trial, shrinkage):
+    """Covariance over times of (n_channels, n_times), of which the correlation is shrunk."""
+    apart = (trial - trial.mean(axis=1, keepdims=True)).T
+    sd = apart.std(axis=0)
+    sd = np.where(sd > 0, sd, 1)
+    return _covariance(apart / sd, shrinkage) * sd * sd[:, None]
 
 
 def _covariance(noise, shrinkage):

@@ -12,7 +12,12 @@ COLUMNS = {
     "repeat": {"Description": "Which showing of the stimulus to the subject, from 1."},
     "split": {
         "Description": "What the trial was used for.",
-        "Levels": {"train": "fitting", "val": "selection and stopping", "test": "scores only"},
+        "Levels": {
+            "train": "fitting",
+            "val": "selection and stopping",
+            "test": "scores only",
+            "unused": "nothing",
+        },
     },
     "row_id": {"Description": "A test row: a stimulus, or one trial of it."},
     "n_repeats": {"Description": "How many trials were averaged."},

@@ -1,17 +1,18 @@
 """Predict: what the decoder, its baseline and its controls say of the test trials.
 
 The test rows are opened here. Repeats of a stimulus are averaged before the network unless the
-configuration says otherwise, and nothing is fitted.
+configuration says otherwise (after it, or not at all), and nothing is fitted.
 
 Ridge's answers pass through the same prior as the network's, so that only the decoders differ.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.core.lazy import slices, taken
+from neurodecode.core.lazy import taken
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
@@ -35,7 +36,9 @@ from neurodecode.stages.halves import (
 )
 from neurodecode.stages.reading import (
     aligned_rows,
+    averaged,
     large,
+    row_means,
     stimulus_rows,
     stimulus_tables,
 )
@@ -76,7 +79,8 @@ CONDITIONS = [
     ("true_features", "ceiling", False, "The true embedding, tokens and blurry picture."),
 ]
 SAME_NETWORK = ("mean_brain", "matched_noise")  # the model, shown something else
-AVERAGING = ("repeats", "none")
+AVERAGING = ("repeats", "outputs", "none")
+ROWS_AT_ONCE = 64  # whose trials are decoded before their answers are averaged
 MINIATURE = {"_target_": "neurodecode.contrastive.low_level.Miniature"}
 
 
@@ -102,7 +106,7 @@ class PredictConfig:
 
     def __post_init__(self):
         if self.averaging not in AVERAGING:
-            raise ValueError(f"averaging is {self.averaging!r}; choose {' or '.join(AVERAGING)}")
+            raise ValueError(f"averaging is {self.averaging!r}; choose {', '.join(AVERAGING)}")
 
 
 @stage(
@@ -120,7 +124,8 @@ def run(config, inputs, out):
 
     subject = inputs.each
     measured, trials = aligned_rows(inputs, subject, "test")
-    responses, rows = test_rows(measured, trials, config.averaging)
+    responses, rows, row = shown_rows(measured, trials, config.averaging)
+    mean = partial(mean_answers, row=row)
     stimuli, tables = stimulus_rows(inputs) if large(inputs) else stimulus_tables(inputs)
     trained = inputs.tensors("train", "weights.safetensors")
     decoder, prior = networks(inputs.json("train", "config.json"), trained, config.device)
@@ -129,8 +134,8 @@ def run(config, inputs, out):
     network = stacked(network_answers(decoder, code_reader(prior)), ridge, trained)
     fitted = inputs.tensors("train", "controls.safetensors")
     said = {
-        "model": network(responses, subject),
-        "ridge": ridge(responses, subject),
+        "model": mean(network)(responses, subject),
+        "ridge": mean(ridge)(responses, subject),
         "prior_only": without_brain(trained, len(rows)),
     }
     noise = matched_noise(responses, child_rng(config.seed, "matched noise", subject))
@@ -138,11 +143,11 @@ def run(config, inputs, out):
         ("mean_brain", np.broadcast_to(fitted[f"mean_brain/{subject}"], responses.shape)),
         ("matched_noise", noise),
     ):
-        said[name] = network(instead.astype(np.float32), subject)
+        said[name] = mean(network)(instead.astype(np.float32), subject)
     told = Told.again(inputs)
     for name, answers in control_answers(fitted).items():
-        instead, _ = test_rows(told.read(name, subject, trials), trials, config.averaging)
-        said[name] = answers(instead, subject)
+        instead, *_ = shown_rows(told.read(name, subject, trials), trials, config.averaging)
+        said[name] = mean(answers)(instead, subject)
     low_level = build(config.low_level)
     said = {name: tidy(output, low_level) for name, output in said.items()}
     gallery = gallery_stimuli(inputs.table("split", "split.tsv"), config)
@@ -166,10 +171,10 @@ def run(config, inputs, out):
 
     half = which_half(trials) if config.halves else np.full(len(trials), -1)
     if (half == 1).any():
-        parts = half_rows(measured, trials, half)
-        answers = lambda responses: tidy(network(responses, subject), low_level)
+        parts = half_rows(measured, trials, half, config.averaging)
+        answers = lambda shown, row: tidy(mean_answers(network, row)(shown, subject), low_level)
         of_halves = said_of_halves(config, answers, prior, trained, parts, subject)
-        out.save_table(ROWS, both_rows([part_rows for _, part_rows in parts]))
+        out.save_table(ROWS, both_rows([part_rows for _, part_rows, _ in parts]))
         for name in HALVES:
             save(out, name, of_halves[name])
         if "text.npy" in inputs.files("embed"):
@@ -201,54 +206,60 @@ def test_rows(responses, trials, averaging):
     return averaged(responses, trials, by, ["stimulus_id"])
 
 
-def averaged(responses, trials, by, keep=()):
-    """Average trials with the same value in one column.
-
-    Parameters
-    ----------
-    responses : ndarray, shape (n_trials, n_channels[, n_times])
-    trials : DataFrame
-        With ``trial_id`` and the columns that are named.
-    by : str
-        Column to average by; its values become the rows' ids, in sorted order.
-    keep : sequence of str
-        Columns of which a row keeps its first trial's value.
+def shown_rows(responses, trials, averaging):
+    """What decoders are shown of test trials, see `test_rows`, and the row of each response.
 
     Returns
     -------
-    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
+    responses : ndarray, shape (n_shown, n_channels[, n_times])
+        With ``outputs`` single trials.
     rows : DataFrame
-        row_id, the kept columns, n_repeats, trial_ids.
+    row : ndarray of int, shape (n_shown,), or None
+        None: response i is that of row i.
     """
-    import pandas as pd
-
-    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
-    n_repeats = np.bincount(row)
-    means = np.zeros((len(names), *responses.shape[1:]))
-    for part in slices(responses):
-        np.add.at(means, row[part], responses[part])
-    means /= n_repeats.reshape(-1, *[1] * (responses.ndim - 1))
-    grouped = trials.groupby(row)
-    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
-    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
-    return means.astype(np.float32), pd.DataFrame(rows)
+    if averaging != "outputs":
+        return *test_rows(responses, trials, averaging), None
+    single, alone = test_rows(responses, trials, "none")
+    _, rows = test_rows(np.empty((len(trials), 0)), trials, "repeats")
+    return single, rows, np.searchsorted(rows["stimulus_id"], alone["stimulus_id"])
 
 
-def half_rows(measured, trials, half):
-    """Average each half's trials, stimulus by stimulus: ``[(responses, rows), …]``, see `averaged`.
+def mean_answers(answers, row):
+    """The same decoder, whose answers to all responses of a row are averaged; row None: one a row.
+
+    Published systems differ in this: MindEye decodes the mean of a picture's trials, MindEye2
+    averages what it decodes of each.
+    """
+    if row is None:
+        return answers
+
+    def of_rows(responses, subject):
+        parts, n_rows = [], row.max() + 1
+        for first in range(0, n_rows, ROWS_AT_ONCE):
+            which = np.flatnonzero((row >= first) & (row < first + ROWS_AT_ONCE))
+            said = answers(responses[which], subject)
+            parts.append({n: row_means(part, row[which] - first) for n, part in said.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    return of_rows
+
+
+def half_rows(measured, trials, half, averaging):
+    """Average each half's trials, stimulus by stimulus, before or after decoders: `shown_rows`.
 
     Stimuli that were seen once are left out.
     """
     mine = [np.flatnonzero(half == k) for k in range(len(HALVES))]
     of = lambda which: (taken(measured, which), trials.iloc[which].reset_index(drop=True))
-    return [averaged(*of(which), "stimulus_id", ["stimulus_id"]) for which in mine]
+    how = "outputs" if averaging == "outputs" else "repeats"
+    return [shown_rows(*of(which), how) for which in mine]
 
 
 def said_of_halves(config, answers, prior, trained, parts, subject):
     """What the network says of each half, one sample a row, with the same noise for all rows."""
     said = {}
-    for name, (responses, rows) in zip(HALVES, parts, strict=True):
-        output = answers(responses)
+    for name, (responses, rows, row) in zip(HALVES, parts, strict=True):
+        output = answers(responses, row)
         samples = sample_table(rows["row_id"], 1).assign(noise=NOISE)
         known = belief(prior, trained, "model", subject, output, rows["n_repeats"].to_numpy())
         said[name] = with_tokens(config, prior, trained, known, output, samples)

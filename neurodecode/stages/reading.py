@@ -120,3 +120,41 @@ def on_device(rows, device):
     from neurodecode.contrastive.rows import placed
 
     return placed(rows, device) if isinstance(rows, Lazy) else torch.as_tensor(rows, device=device)
+
+
+def averaged(responses, trials, by, keep=()):
+    """Average trials with the same value in one column.
+
+    Parameters
+    ----------
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+    trials : DataFrame
+        With ``trial_id`` and the columns that are named.
+    by : str
+        Column to average by; its values become the rows' ids, in sorted order.
+    keep : sequence of str
+        Columns of which a row keeps its first trial's value.
+
+    Returns
+    -------
+    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
+    rows : DataFrame
+        row_id, the kept columns, n_repeats, trial_ids.
+    """
+    import pandas as pd
+
+    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
+    n_repeats = np.bincount(row)
+    grouped = trials.groupby(row)
+    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
+    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
+    return row_means(responses, row), pd.DataFrame(rows)
+
+
+def row_means(values, row):
+    """Average the values of each row 0, 1, …: float32 (n_rows, …) of values (n, …)."""
+    means = np.zeros((row.max() + 1, *values.shape[1:]))
+    for part in slices(values):
+        np.add.at(means, row[part], values[part])
+    means /= np.bincount(row).reshape(-1, *[1] * (values.ndim - 1))
+    return means.astype(np.float32)

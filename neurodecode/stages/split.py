@@ -25,6 +25,7 @@ from neurodecode.rigour.splits.distance import stimulus_labels
 from neurodecode.stages.embed import HANDLE, check_digests
 
 COLUMNS = ["trial_id", "subject", "run", "stimulus_id"]
+UNUSED = "unused"  # the side of trials that nothing reads
 BATCH = 512  # pictures in memory at full size
 
 
@@ -38,7 +39,13 @@ class SplitConfig:
     seed: Seed = 0
     allow_leaks: tuple[Literal["duplicates", "stimuli", "windows"], ...] = ()
     response_s: NotNegative = 0.0
+    train_runs: dict[str, int] | None = None
     root: str = field(default="", metadata={"keyed": False})
+
+    def __post_init__(self):
+        for subject, n in (self.train_runs or {}).items():
+            if not isinstance(n, int) or n < 1:
+                raise ValueError(f"train_runs.{subject} is {n}; give a number of runs from 1")
 
 
 @stage("split", config=SplitConfig, inputs=("index", "?embed", HANDLE))
@@ -55,7 +62,9 @@ def run(config, inputs, out):
     if stopped := refusal(findings, config.allow_leaks):
         raise UserError(stopped)
 
-    counts, shared = count_sides(trials, labels), shared_values(trials, labels)
+    shared = shared_values(trials, labels)
+    labels = with_first_runs(trials, labels, config.train_runs or {})
+    counts = count_sides(trials, labels)
     distance = {}
     if embeddings is not None and holds_out(rule) == "stimuli":
         distance = diagnostics(embeddings, stimulus_labels(trials, stimuli, labels))
@@ -65,6 +74,7 @@ def run(config, inputs, out):
         {
             "hash": split_hash(trials["trial_id"], labels),
             "rule": config.rule,
+            "train_runs": config.train_runs,
             "counts": counts,
             "shared": shared,
             "distance": distance,
@@ -80,6 +90,25 @@ def run(config, inputs, out):
         },
     )
     say(out, counts, shared, distance, findings)
+
+
+def with_first_runs(trials, labels, n_runs):
+    """Keep the first so many training runs of some subjects, ``{subject: n}``: the rest is unused.
+
+    Raises
+    ------
+    UserError
+        For a subject without training trials.
+    """
+    labels = np.array(labels, dtype="<U8")
+    for subject, n in n_runs.items():
+        own = (trials["subject"] == subject).to_numpy() & (labels == "train")
+        if not own.any():
+            known = ", ".join(sorted(set(trials["subject"])))
+            raise UserError(f"split.train_runs names {subject!r}; there are {known}")
+        order = trials[own].groupby(["session", "run"], dropna=False).ngroup()
+        labels[np.flatnonzero(own)[order >= n]] = UNUSED
+    return labels
 
 
 def holds_out(rule):

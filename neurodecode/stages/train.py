@@ -12,6 +12,7 @@ that comes trained brings its own code and its own scale of tokens.
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from neurodecode.stages.controls import Told, category_means, control_answers
 from neurodecode.stages.reading import (
     aligned_rows,
     answered,
+    averaged,
     large,
     mean_row,
     on_device,
@@ -56,6 +58,7 @@ class TrainConfig:
     linear_start: Positive | None = 5.0
     stacking: bool = True
     blurry_weight: NotNegative = 1.0
+    averaging: Literal["none", "repeats"] = "none"
     prior_batch: Count = 64
     prior_batches: Count = 20
     simulator_components: Count = 200
@@ -117,13 +120,15 @@ def run(config, inputs, out):
     told = Told.of(inputs, {s: trials for s, (_, trials) in train.items()}, stimuli, seen)
     controls = fit_controls(told, train, stimuli, asked, seen, fit_all)
 
-    rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
+    sides = (repeats_averaged(side, config.averaging) for side in (train, val))
+    rows, val_rows = (as_rows(side, stimuli, config.device) for side in sides)
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
     sizes = sizes_of(rows, targets, positions_mm(inputs, subjects))
     decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
+    prepare(decoder, train, stimuli, tables, child_seed(config.seed, "prepared"))
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
     if prior is not None and not prior.comes_trained:
@@ -258,6 +263,13 @@ def fit_controls(told, train, stimuli, tables, seen, fit_all):
     return fitted | {f"category_oracle/{name}": mean for name, mean in means.items()}
 
 
+def repeats_averaged(side, averaging):
+    """Average the trials of each picture and subject, if so asked: what the network learns from."""
+    if averaging == "none":
+        return side
+    return {s: averaged(*trials, "stimulus_id", ["stimulus_id"]) for s, trials in side.items()}
+
+
 def as_rows(side, stimuli, device):
     """Turn (responses, trials) of all subjects into what the decoder's loop reads."""
     from neurodecode.contrastive.rows import Rows
@@ -316,6 +328,15 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
     maps = {subject: linear_map(own_fit(ridge, subject), "code") for subject in subjects}
     linear = {subject: tuple(map(torch.as_tensor, parts)) for subject, parts in maps.items()}
     decoder.start_at(linear, prior.linear_tokens().cpu(), scale)
+
+
+def prepare(decoder, train, stimuli, tables, seed):
+    """Let a network fit what it has to fit before it is trained, if it does, to training trials."""
+    if hasattr(decoder, "prepare"):
+        shown = {s: stimuli.get_indexer(trials["stimulus_id"]) for s, (_, trials) in train.items()}
+        targets = {s: np.asarray(taken(tables["pooled"], rows)[:]) for s, rows in shown.items()}
+        responses = {s: np.asarray(rows[:]) for s, (rows, _) in train.items()}
+        decoder.prepare(responses, targets, seed)
 
 
 def train_decoder(config, decoder, rows, val_rows, targets, out):

@@ -1,4 +1,4 @@
-"""Training steps of every published network at its published size, on random data of the true shapes.
+"""Training steps of every published network at its published size, on random data.
 
     python scripts/bench/training_steps.py                     # one GPU of 80 GB, some minutes
     python scripts/bench/training_steps.py --only mindeye2     # one of them
@@ -201,9 +201,10 @@ def main():
             print(f"FAILED {name}: {type(error).__name__}: {str(error)[:500]}", flush=True)
     card = torch.cuda.get_device_name() if given.device == "cuda" else "CPU"
     about = (
-        f"On {card}, torch {torch.__version__}: random data of the true shapes, median of {STEPS} steps "
-        f"after {WARM} others, the batch of the row (trials of all subjects together). Bfloat16 autocast, "
-        "weights and optimiser in float32. Targets are given: no picture is embedded within a step."
+        f"On {card}, torch {torch.__version__}: random data of the true shapes, median of {STEPS} "
+        f"steps after {WARM} others, the batch of the row (trials of all subjects together). "
+        "Bfloat16 autocast, weights and optimiser in float32. Targets are given: no picture is "
+        "embedded within a step."
     )
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(

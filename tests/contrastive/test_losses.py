@@ -13,6 +13,7 @@ from neurodecode.contrastive.losses import (
     info_nce,
     mixture_weights,
     soft_clip,
+    soft_cont,
     softclip_temperature,
 )
 from tests.golden.rule import data, golden
@@ -45,10 +46,31 @@ def test_info_nce_and_published_bi_mixco_agree_with_the_golden_numbers(pairs, mi
     )
 
 
-@pytest.mark.parametrize("name, tau", [("tau004", 0.004), ("tau0075", 0.0075), ("tau1", 1.0)])
+@pytest.mark.parametrize(
+    "name, tau",
+    [("tau004", 0.004), ("tau0075", 0.0075), ("tau1", 1.0), ("mindbridge_tau005", 0.005)],
+)
 def test_soft_clip_agrees_with_the_golden_numbers(pairs, name, tau):
     expected = GOLDEN["outputs"][f"softclip_{name}"]
     assert float(soft_clip(*pairs, tau)) == pytest.approx(expected, rel=1e-8)
+
+
+def test_soft_cont_agrees_with_the_golden_number(pairs):
+    found = float(soft_cont(*pairs, unit(data("aug", (6, 10))), 0.2))
+    assert found == pytest.approx(GOLDEN["outputs"]["soft_cont_tau2"], rel=1e-8)
+
+
+def test_mixture_weights_agree_with_the_golden_loss_in_one_direction(pairs, mixture):
+    brain, clip = pairs
+    weights = mixture_weights(*mixture, compat=True)
+    found = -(weights * (brain @ clip.T).log_softmax(dim=1)).sum(dim=1).mean()
+    expected = GOLDEN["outputs"]["mixco_one_directional_tau1"]
+    assert float(found) == pytest.approx(expected, rel=1e-8)
+
+
+def test_soft_cont_of_pictures_that_were_not_changed_is_soft_clip(pairs):
+    brain, clip = pairs
+    assert torch.allclose(soft_cont(brain, clip, clip, 0.1), soft_clip(brain, clip, 0.1))
 
 
 def test_published_targets_lose_a_trial_that_is_its_own_partner(mixture):

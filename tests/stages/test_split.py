@@ -65,6 +65,28 @@ def test_the_seed_and_every_option_change_the_split(index, store):
     assert made(index, store, {"ties": ["stimulus_id"]})[1]["shared"]["runs"] > 0
 
 
+def test_only_the_first_training_runs_of_a_subject_are_used(index, store):
+    how = {"rule": RULE, "seed": 0}
+    whole, _ = made(index, store)
+    found = run_stage(split, how | {"train_runs": {"sub-02": 3}}, {"index": index}, store)
+    table, about = (
+        read_table(found.path("split.tsv")),
+        json.loads(found.path("split.json").read_text()),
+    )
+    few = (table["subject"] == "sub-02") & (whole["split"] == "train")
+    first = sorted(set(whole["run"][few]))[:3]
+    expected = np.where(few & ~whole["run"].isin(first), "unused", whole["split"])
+    assert table["split"].tolist() == expected.tolist()
+    assert about["counts"]["sub-02"]["train"] == {"trials": 12, "stimuli": 12, "runs": 3}
+    assert about["hash"] != made(index, store)[1]["hash"]
+
+
+@pytest.mark.parametrize("runs, words", [({"sub-09": 1}, "sub-09"), ({"sub-01": 0}, "from 1")])
+def test_runs_of_nobody_and_no_runs_are_refused(index, store, runs, words):
+    with pytest.raises((ValueError, UserError), match=words):
+        run_stage(split, {"rule": RULE, "seed": 0, "train_runs": runs}, {"index": index}, store)
+
+
 def test_a_split_that_cannot_be_says_why(index, store):
     with pytest.raises(ValueError, match="Ask val_fraction=0.06"):
         made(index, store, {"val_fraction": 0.01})

@@ -111,7 +111,8 @@ def study(tmp_path, artifact):
         folder.save_tensors(f"{name}.safetensors", tensors)
     aligner = {"_target_": "neurodecode.align.identity.Identity"}
     scaling = {"_target_": "neurodecode.signal.scaling.Standard"}
-    folder.save_json("aligner.json", {"scaling": scaling, "aligner": aligner, "read": None})
+    made_of = {"scaling": scaling, "aligner": aligner, "reference": None, "read": None}
+    folder.save_json("aligner.json", made_of)
     return made | {"split": artifact(tmp_path / "split"), "align": artifact(tmp_path / "align")}
 
 
@@ -515,6 +516,17 @@ def test_every_option_of_train_changes_what_is_trained(study, trained, tmp_path,
     other = run_train(study, tmp_path, artifact, config(**{option: OPTIONS[option]}), option)
     names = ("weights.safetensors", "ridge.safetensors")
     assert any(other.files[n]["sha256"] != trained.files[n]["sha256"] for n in names)
+
+
+def test_the_network_may_learn_from_the_mean_of_a_pictures_trials():
+    responses = np.arange(12, dtype=np.float32).reshape(4, 3)
+    trials = pd.DataFrame({"trial_id": list("wxyz"), "stimulus_id": ["b", "a", "b", "b"]})
+    side = {"sub-01": (responses, trials)}
+    of = lambda **options: train.repeats_averaged(side, config(**options).averaging)["sub-01"]
+    means, rows = of(averaging="repeats")
+    assert rows["stimulus_id"].tolist() == ["a", "b"]
+    np.testing.assert_allclose(means, [responses[1], responses[[0, 2, 3]].mean(axis=0)])
+    assert of()[0] is responses
 
 
 def test_without_a_prior_the_decoders_own_tokens_are_handed_on(study, tmp_path, artifact):
