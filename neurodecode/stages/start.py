@@ -208,14 +208,15 @@ def as_it_is(decoder, val_rows, targets, device, out):
 
 
 def fitting(own, tensors) -> dict:
-    """The tensors that a network has a place for, by key and shape."""
+    """The tensors that a network has a place for, by key and shape.
+
+    A single number is written as an array of one in artifacts, and is one again here.
+    """
     import torch
 
-    return {
-        key: torch.as_tensor(array)
-        for key, array in tensors.items()
-        if key in own and tuple(own[key].shape) == tuple(array.shape)
-    }
+    there = {key: torch.as_tensor(tensors[key]) for key in tensors.keys() & own.keys()}
+    there = {k: t[0] if t.shape == (1,) and own[k].ndim == 0 else t for k, t in there.items()}
+    return {key: tensor for key, tensor in there.items() if own[key].shape == tensor.shape}
 
 
 def subjects_of(decoder) -> list[str]:
