@@ -161,7 +161,6 @@ class BrainIT(nn.Module):
         targets = {s: of["pooled"] for s, of in targets.items()}
         new = self.tuning.new_subject
         known = [s for s in responses if s != new]
-        targets = {s: own["pooled"] for s, own in targets.items()}
         if not bool(self.axes.any()):
             everything = np.concatenate([targets[s] for s in known])
             self._keep("mean", "axes", *principal_axes(everything, len(self.axes), seed % 2**32))
