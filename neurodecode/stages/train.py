@@ -149,6 +149,8 @@ def run(config, inputs, out):
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
     starting.begin_decoder(decoder, starts, config.model, out)
     prepare(decoder, train, stimuli, tables, child_seed(config.seed, "prepared"))
+    if starts and hasattr(decoder, "begun"):
+        decoder.begun()
     starting.freeze(decoder, config.freeze)
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics

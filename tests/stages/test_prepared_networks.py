@@ -67,3 +67,16 @@ def test_tuning_to_a_new_subject_leaves_the_others_as_they_were(
     new = weights["decoder/bridge.embedder.sub-02.0.up_proj.weight"]
     known = weights["decoder/bridge.embedder.sub-01.0.up_proj.weight"]
     assert known.any() and new.any() == (n_epochs > 1)  # both begin as nought
+
+
+@pytest.mark.slow
+def test_a_network_of_an_earlier_run_is_tuned_to_a_new_subject(study, tmp_path, artifact):
+    alone = study | {"preprocess": {"sub-01": study["preprocess"]["sub-01"]}}
+    first = run_train(alone, tmp_path, artifact, config(model=BRAINIT, **OWN))
+    plan, node = PLAN | {"ema_decay": 0.0}, BRAINIT | {"new_subject": "sub-02"}
+    tuned = config(model=node, decoder_training=plan, start=str(first.folder), **OWN)
+    second = run_train(study, tmp_path, artifact, tuned, name="tuned")
+    before, after = (load_file(t.folder / "weights.safetensors") for t in (first, second))
+    shared = [k for k in before if k.startswith("decoder/") and not k.endswith("begun")]
+    assert shared and all(np.array_equal(before[k], after[k]) for k in shared)
+    assert "decoder/semantic.voxel_embed.sub-02" in after.keys() - before.keys()
