@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import epoch_batches
-from neurodecode.contrastive.decoder import decoder_loss, own_rank, validation_scores
 from neurodecode.contrastive.clip_family import ClipLoss
+from neurodecode.contrastive.decoder import decoder_loss, own_rank, validation_scores
 from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
 from neurodecode.contrastive.rows import Rows, Targets
 from neurodecode.models.base import BrainOutput
