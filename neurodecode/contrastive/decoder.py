@@ -64,6 +64,8 @@ def decoder_loss(
             wanted = {s: of(places) for s, places in zip(batch.rows, dealt.places, strict=True)}
             parts |= model.own_costs(responses, wanted)
         total = sum(weights.get(name, 1.0) * part for name, part in parts.items())
+        if hasattr(contrastive, "inverse_temperature"):  # recorded: a scale alone does not tell
+            parts["inverse_temperature"] = contrastive.inverse_temperature(brain)
         return {"total": total} | parts
 
     return loss

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import epoch_batches
+from neurodecode.contrastive.clip_family import ClipLoss
 from neurodecode.contrastive.decoder import decoder_loss, own_rank, validation_scores
 from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
 from neurodecode.contrastive.rows import Rows, Targets
@@ -55,6 +56,15 @@ def test_the_total_is_the_weighted_sum_of_its_parts(echo):
     expected = parts["contrastive"] + 0.5 * parts["tokens"] + 2 * parts["blurry"]
     assert parts["total"] == pytest.approx(float(expected))
     assert parts["tokens"] == pytest.approx(1.0, rel=1e-5)
+
+
+def test_the_inverse_temperature_is_recorded_and_costs_nothing(echo):
+    rows, targets = echo
+    batch, loss = batch_of(rows), ClipLoss(normalise_brain=False, scale=3.0)
+    parts = decoder_loss(loss, rows, Targets(targets.pooled), 4, {})(Echo(), batch, 0)
+    assert parts["total"] == parts["contrastive"]
+    brain = torch.cat([rows[s].responses[r][:, 4:7] for s, r in batch.rows.items()])
+    assert parts["inverse_temperature"] == pytest.approx(float(3 * brain.norm(dim=1).mean()))
 
 
 def test_the_loss_contrasts_all_subjects_with_each_other(echo):
