@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neurodecode.cli import conf_folder
+from neurodecode.cli import conf_folder, sizes
 from neurodecode.core.build import check_targets
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.stage import load_stage
@@ -22,6 +22,7 @@ def composed(*overrides):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
+    sizes.register()
     with initialize_config_dir(str(Path(CONF).absolute()), version_base="1.3"):
         config = compose("config", overrides=[*overrides, "name=test"], return_hydra_config=False)
     return OmegaConf.to_container(config, resolve=True)
