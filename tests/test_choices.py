@@ -13,9 +13,16 @@ GROUPS = ("model", "loss", "aligner")
 FILES = sorted(path for group in GROUPS for path in (CONF / group).glob("*.yaml"))
 
 
+def at_published_size(node):
+    """The last of the values that `${size:…}` gives, the published one."""
+    said = lambda v: isinstance(v, str) and v.startswith("${size:")
+    last = lambda v: yaml.safe_load(v.removeprefix("${size:").removesuffix("}").split(",")[-1])
+    return {key: last(value) if said(value) else value for key, value in node.items()}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_a_choice_lists_every_option_at_its_default(path):
-    node = yaml.safe_load(path.read_text())
+    node = at_published_size(yaml.safe_load(path.read_text()))
     check_targets(node, path.stem)
     parameters = inspect.signature(locate(node.pop("_target_"))).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}

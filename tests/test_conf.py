@@ -38,11 +38,17 @@ def check(config):
         assert isinstance(made, stage.config)
 
 
+def stages_of(name):
+    """The stages that an experiment names, or one that it goes on from; None: none does."""
+    own = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
+    begun = [n for n in own.get("defaults", []) if isinstance(n, str) and n != "_self_"]
+    return own.get("stages") or next((found for n in begun if (found := stages_of(n))), None)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_composes_and_fits_its_stages(name):
     config = composed(f"experiment={name}")
-    own = yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())
-    assert config["stages"] == own.get("stages", composed()["stages"])
+    assert config["stages"] == (stages_of(name) or composed()["stages"])
     check(config)
 
 

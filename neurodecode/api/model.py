@@ -12,15 +12,15 @@ from neurodecode.align.apply import Fitted, transform
 from neurodecode.core.build import build, check_targets, targets
 from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import UserError
-from neurodecode.core.fingerprint import fingerprint, moved
+from neurodecode.core.fingerprint import code_digest, fingerprint, moved
 from neurodecode.core.progress import log
 from neurodecode.core.stage import load_stage
 from neurodecode.core.trust import foreign, trusted
 from neurodecode.core.views import View
 from neurodecode.stages import predict, reconstruct
 from neurodecode.stages.align import load_fitted
+from neurodecode.stages.prior_training import code_reader
 from neurodecode.stages.samples import line_of, sample_table
-from neurodecode.stages.train import code_digest, code_reader
 
 FARTHEST, NARROWEST = 100, 1e-3  # of scaled responses, which are around 1 and vary by 1
 

@@ -22,6 +22,7 @@ from neurodecode.cli.compose import (
     run,
     run_composed,
 )
+from neurodecode.cli.import_checkpoint import add_import_checkpoint
 from neurodecode.cli.machine import guarded, limit_threads, resolve_device, resolve_threads
 from neurodecode.cli.rating import add_rate
 from neurodecode.cli.shelf import add_export, add_store, add_verify
@@ -147,6 +148,7 @@ def _parser():
         add("audit", "audit anybody's predictions: a table of ids and embeddings will do")
     )
     add_zoo(add)
+    add_import_checkpoint(add)
     add_rate(add)
     add_verify(add)
     add_store(add)

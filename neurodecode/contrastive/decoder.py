@@ -99,8 +99,15 @@ def _responses(rows, batch, dealt: Dealt, mixture) -> dict[str, Tensor]:
 
 
 def _decoded(model, responses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the network answers to trials of all subjects, one subject after the other."""
-    outputs = [model(seen, subject)._asdict() for subject, seen in responses.items()]
+    """What the network answers to trials of all subjects, one subject after the other.
+
+    A network with batch norms that all subjects share has a method ``together(responses)``, which
+    answers to all of them at once.
+    """
+    if hasattr(model, "together"):
+        outputs = [model.together(responses)._asdict()]
+    else:
+        outputs = [model(seen, subject)._asdict() for subject, seen in responses.items()]
     return {
         name: _at_least_float(torch.cat([o[name] for o in outputs]))
         for name, part in outputs[0].items()
@@ -216,23 +223,13 @@ class Lesson:
     def learn(
         self, decoder: nn.Module, progress: Callable = iter, rank: Rank = ALONE
     ) -> tuple[nn.Module, list[dict]]:
-        """Train a decoder; return it, averaged, and its history, as `fit` does.
-
-        A network with a method ``begin_epoch(epoch, n_epochs)`` hears of each epoch before it
-        begins, or goes on.
-        """
+        """Train a decoder; return it, averaged, and its history, as `fit` does."""
         stimulus = {subject: seen.stimulus for subject, seen in self.rows.items()}
         seed, n_epochs = self.plan.seed, self.plan.n_epochs
-        told = getattr(decoder, "begin_epoch", lambda epoch, n_epochs: None)
-
-        def batches(epoch):
-            told(epoch, n_epochs)
-            return epoch_batches(stimulus, self.batch, seed, epoch)
-
         parts = (self.contrastive, self.rows, self.targets, n_epochs, self.weights)
         return fit(
             decoder,
-            batches=batches,
+            batches=lambda epoch: epoch_batches(stimulus, self.batch, seed, epoch),
             loss=decoder_loss(*parts, rank),
             validate=lambda model, epoch: validation_scores(model, self.val_rows, self.targets),
             plan=self.plan,
@@ -241,3 +238,9 @@ class Lesson:
             progress=progress,
             rank=rank,
         )
+
+    def leave(self, decoder: nn.Module) -> tuple[nn.Module, list[dict]]:
+        """Descend nothing: a decoder that has nothing to learn, and its validation scores."""
+        scores = validation_scores(decoder.eval(), self.val_rows, self.targets)
+        row = {"epoch": 0, "step": 0, "split": "val"}
+        return decoder, [row | {"name": name, "value": value} for name, value in scores.items()]

@@ -134,7 +134,8 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Trained in place, on the device it is on; bfloat16 autocast on a GPU only.
+        Trained in place, on the device it is on; bfloat16 autocast on a GPU only. Its method
+        ``after_epoch(epoch)``, if it has one, is called when an epoch, from 0, was trained.
     batches : callable (epoch) -> list
         The batches of an epoch, the same whenever it is asked for the same epoch.
     loss : callable (model, batch, epoch) -> dict of Tensor
@@ -169,6 +170,8 @@ def fit(
             if plan.patience is not None and rank.any(run.tired(), run.device):
                 break
             run.train_epoch(batches(epoch), costs, states.after_step)
+            if hasattr(model, "after_epoch"):
+                model.after_epoch(epoch)
             if rank.world > 1:
                 costs.check_equal()
             if rank.index == 0:

@@ -10,6 +10,7 @@ from neurodecode.core.finished import wrong_in
 from neurodecode.core.key import digest
 from neurodecode.core.store import read_artifact
 
+SCORING = ("evaluate", "crossvalidate", "classify")  # the stages that score
 ALL = "all"  # the subject of lines pooled within a run
 METRICS = dict.fromkeys("subject condition kind metric better".split(), False)
 METRICS |= dict.fromkeys("value lo hi n".split(), True)
@@ -161,7 +162,7 @@ def read_run(folder, name):
     figures = _document(folder / "figures.json") or {}
     told = card.get("split")
     split = figures.get("split") or (told.get("hash") if isinstance(told, dict) else "") or ""
-    traced = artifacts.get("index") is not None
+    traced, folders = artifacts.get("index") is not None, _folders(state)
     return Run(
         name=name,
         folder=folder,
@@ -171,7 +172,7 @@ def read_run(folder, name):
         split=split if isinstance(split, str) else "",
         who={s: found or s for s, found in who.items()},
         traced=traced,
-        scored_in=_folders(state).get("evaluate") or _folders(state).get("crossvalidate", ""),
+        scored_in=next((folders[stage] for stage in SCORING if stage in folders), ""),
         by_fold="crossvalidate" in artifacts,
         metrics=metrics,
         comparisons=comparisons,

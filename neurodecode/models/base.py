@@ -25,6 +25,8 @@ class Sizes:
     positions : dict of list, or None
         Where the channels of each subject lie, (n_channels, 3) in mm, not a number where that is
         unknown; None: nowhere known.
+    regions : dict of dict of list, or None
+        Of each subject, the channels (indices) in each region it has masks of; None: of nobody.
     """
 
     channels: dict[str, int]
@@ -34,6 +36,7 @@ class Sizes:
     blurry: tuple[int, int, int] | None = None
     n_times: int | None = None
     positions: dict[str, list[list[float]]] | None = None
+    regions: dict[str, dict[str, list[int]]] | None = None
 
 
 class BrainOutput(NamedTuple):

@@ -47,7 +47,7 @@ class Windows:
         return self.times_s + (self.n_samples - 1) / self.n_samples * self.length_s / 2 < 0
 
 
-def sliding_windows(times_s, window_s, step_s):
+def sliding_windows(times_s, window_s, step_s, where="timecourse"):
     """Lay windows over an epoch.
 
     Parameters
@@ -56,6 +56,8 @@ def sliding_windows(times_s, window_s, step_s):
         Of the samples, evenly spaced.
     window_s, step_s : float
         Rounded to whole samples, at least one.
+    where : str
+        The stage that asks, for messages.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def sliding_windows(times_s, window_s, step_s):
     times_s = np.asarray(times_s, float)
     for name, value in (("window_s", window_s), ("step_s", step_s)):
         if not value > 0:
-            raise ValueError(f"timecourse.{name} is {value}: give seconds, more than 0")
+            raise ValueError(f"{where}.{name} is {value}: give seconds, more than 0")
     n_times = len(times_s)
     # Epochs of one sample have no sampling rate: the sample is the window.
     sample_s = (times_s[-1] - times_s[0]) / (n_times - 1) if n_times > 1 else window_s
@@ -73,7 +75,7 @@ def sliding_windows(times_s, window_s, step_s):
     span_s = n_times * sample_s
     if window_s > span_s * (1 + 1e-6):
         raise ValueError(
-            f"timecourse.window_s is {window_s} s, but the epochs are {span_s:.3g} s long: give a "
+            f"{where}.window_s is {window_s} s, but the epochs are {span_s:.3g} s long: give a "
             "shorter window, or longer epochs in preprocess"
         )
     starts = np.arange(0, n_times - n_samples + 1, step)

@@ -52,15 +52,53 @@ def fit_ridge(x, y, groups, fractions=FRACTIONS, n_folds=5, alpha_per_target=Tru
     alphas = np.asarray(fractions, float) * ((x - mean) ** 2).sum(axis=1).mean()
     folds = whole_folds(groups, n_folds)
     solve = _in_trial_space if len(x) < x.shape[1] else _in_channel_space
-    # float32 halves the time; the smallest penalty keeps the system well conditioned.
-    centred = (x - mean).astype(np.float32), (y - y.mean(axis=0)).astype(np.float32)
-    weights, chosen = solve(*centred, alphas.astype(np.float32), folds, alpha_per_target)
+    dtype = precise_enough(min(fractions))
+    centred = (x - mean).astype(dtype), (y - y.mean(axis=0)).astype(dtype)
+    weights, chosen = solve(*centred, alphas.astype(dtype), folds, alpha_per_target)
     intercepts = y.mean(axis=0) - mean @ weights
     return {
         "weights": weights.astype(np.float32),
         "intercepts": intercepts.astype(np.float32),
         "alphas": np.broadcast_to(chosen, y.shape[1:]).astype(np.float64),
     }
+
+
+def fit_ridge_at(x, y, alphas):
+    """Fit a ridge regression at penalties that are given; no row is held out.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_trials, n_channels)
+        Training rows only.
+    y : ndarray, shape (n_trials, ...)
+        Targets; trailing axes are flattened.
+    alphas : float, or ndarray of shape (n_targets,)
+        Penalties, in the squared unit of x: those of a sum over trials.
+
+    Returns
+    -------
+    fit : dict of ndarray
+        As of `fit_ridge`.
+    """
+    from sklearn.linear_model import Ridge
+
+    y = np.asarray(y).reshape(len(y), -1)
+    alphas = np.broadcast_to(np.asarray(alphas, np.float64), y.shape[1:])
+    length = ((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()
+    dtype = precise_enough(alphas.min() / length if length else 1.0)
+    x, y = np.asarray(x, dtype), np.asarray(y, dtype)
+    weights = np.empty((x.shape[1], y.shape[1]), np.float32)
+    intercepts = np.empty(y.shape[1], np.float32)
+    for alpha in np.unique(alphas):  # one factorisation each
+        own = alphas == alpha
+        model = Ridge(alpha).fit(x, y[:, own])
+        weights[:, own], intercepts[own] = np.atleast_2d(model.coef_).T, model.intercept_
+    return {"weights": weights, "intercepts": intercepts, "alphas": alphas}
+
+
+def precise_enough(fraction):
+    """Numbers to solve with: float32 halves the time where the penalty is no tiny fraction."""
+    return np.float32 if fraction >= min(FRACTIONS) * 0.999 else np.float64
 
 
 def predict_ridge(x, fit):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+SCORING = ("evaluate", "crossvalidate", "classify")  # the stages that score
 ALL = "all"  # the pooled row of metrics.tsv and comparisons.tsv
 
 
@@ -32,9 +33,9 @@ def file(inputs, stage, name, each=None):
 
 
 def scored(inputs, name):
-    """A table of scores: from evaluate, or from the stage that trains and scores by fold."""
-    found = table(inputs, "evaluate", name)
-    return table(inputs, "crossvalidate", name) if found is None else found
+    """A table of scores: from evaluate, or from a stage that trains and scores by fold."""
+    found = (table(inputs, stage, name) for stage in SCORING)
+    return next((one for one in found if one is not None), None)
 
 
 def subjects(inputs):
@@ -55,7 +56,7 @@ def conditions(inputs):
     conditions : list of dict
         Each with name, kind (model | baseline | control | ceiling) and about (one sentence or "").
     """
-    for stage in ("predict", "crossvalidate"):
+    for stage in ("predict", "crossvalidate", "classify"):
         listed = document(inputs, stage, "conditions.json", first_member(inputs, stage))
         if listed:
             return listed
@@ -82,13 +83,19 @@ def permuted(inputs):
 
 def unit(inputs):
     """What is drawn again for an interval, and what n counts: (plural, plural)."""
-    folds = not inputs.has("evaluate") and inputs.has("crossvalidate")
-    return ("runs", "blocks") if folds else ("test stimuli", "test stimuli")
+    if inputs.has("evaluate"):
+        return "test stimuli", "test stimuli"
+    if inputs.has("crossvalidate"):
+        return "runs", "blocks"
+    if inputs.has("classify"):
+        by_run = inputs.manifest("classify")["config"].get("folds") == "run"
+        return "runs" if by_run else "stimuli", "trials"
+    return "test stimuli", "test stimuli"
 
 
 def coverage(inputs):
     """The coverage of the intervals, in words: ``95 %``."""
-    for stage in ("evaluate", "crossvalidate"):
+    for stage in SCORING:
         if inputs.has(stage):
             return f"{100 * inputs.manifest(stage)['config'].get('level', 0.95):g} %"
     return "95 %"

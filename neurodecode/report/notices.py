@@ -1,8 +1,11 @@
 """What a reader is told before any number: leaks let pass, openings, what is left out."""
 
 from neurodecode.report import quirks
-from neurodecode.report.artifacts import document, permuted
+from neurodecode.report.artifacts import ALL, document, permuted, table
 from neurodecode.report.score_card import openings, provenance, selection
+from neurodecode.report.words import condition_label, number
+
+PUBLISHED = "Published protocol, not evidence: test trials were known in training."
 
 
 def notices(study):
@@ -16,6 +19,7 @@ def notices(study):
     return [
         *_null(study.inputs),
         *oracle(study.inputs),
+        *published(study.inputs),
         *quirks.notice(study.inputs),
         *_leaks(study.inputs),
         *_share(study),
@@ -49,6 +53,26 @@ def oracle(inputs):
     title = "Pictures were selected with the true picture: not a decoding result."
     lines = [f"Of several samples the one shown and scored was chosen by: {found['policy']}."]
     return [{"kind": "leak", "title": title, "lines": lines}]
+
+
+def published(inputs):
+    """Published protocols that leak mark the page, beside what they and the honest one reached."""
+    how = document(inputs, "classify", "protocol.json") or {}
+    if not how.get("compat"):
+        return []
+    words = "; ".join(how["compat_words"])
+    lines = [
+        f"Scored as published: {words}. Those figures stand in their own table, and in no other."
+    ]
+    found = table(inputs, "classify", "published.tsv")
+    rows = found[(found["subject"] == ALL) & (found["metric"] == "accuracy")]
+    for row in rows.itertuples():
+        lines.append(
+            f"{condition_label(row.condition)}: {number(row.value, 2)} as published, "
+            f"{number(row.value_honest, 2)} with whole groups held out; chance "
+            f"{number(row.chance, 2)}."
+        )
+    return [{"kind": "leak", "title": PUBLISHED, "lines": lines}]
 
 
 def _leaks(inputs):

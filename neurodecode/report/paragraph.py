@@ -3,7 +3,7 @@
 import json
 import re
 
-from neurodecode.report.artifacts import document, scored, subjects, table
+from neurodecode.report.artifacts import SCORING, document, scored, subjects, table
 from neurodecode.report.page import TEMPLATES, render
 from neurodecode.report.score_card import averaging, openings, provenance, selection
 from neurodecode.report.words import condition_label, metric_label, number
@@ -168,8 +168,7 @@ def _split(study, configs):
 def _decoder(study, configs):
     train = configs.get("train")
     if not train:
-        folds = configs.get("crossvalidate")
-        return "Decoders were trained and tested by leaving one run out." if folds else ""
+        return _of_folds(configs)
     target = _called(configs.get("embed", {}).get("target") or {})
     parts = [f"The decoder is {_called(train['model'])}"] if train.get("model") else ["The decoder"]
     parts.append(f"trained towards {target or 'the target'} embeddings of the pictures")
@@ -185,6 +184,22 @@ def _decoder(study, configs):
     if configs.get("reconstruct") and chosen:
         text += f" Of several reconstructions one was chosen by: {_value(chosen.get('policy', ''))}"
         text += ", without the true picture." if not _uses_truth(chosen) else "."
+    return text
+
+
+def _of_folds(configs):
+    """How a stage that trains and scores by fold does it."""
+    if configs.get("crossvalidate"):
+        return "Decoders were trained and tested by leaving one run out."
+    how = configs.get("classify")
+    if not how:
+        return ""
+    held = {"run": "runs", "stimulus": "stimuli", "subject": "subjects"}[how["folds"]]
+    text = f"Trials were classified by {_called(how['classifier'])}, with whole {held} held out in "
+    text += f"turn ({how['n_folds']} folds); the baseline is logistic regression."
+    if how.get("window_s"):
+        text += f" Trials were cut into windows of {number(how['window_s'])} s, kept in one fold "
+        text += "and averaged into one answer."
     return text
 
 
@@ -212,7 +227,7 @@ def _rows(study, made):
 
 
 def _statistics(study, configs):
-    how = configs.get("evaluate") or configs.get("crossvalidate")
+    how = next((configs[stage] for stage in SCORING if stage in configs), None)
     metrics = scored(study.inputs, "metrics.tsv")
     if not how or metrics is None:
         return ""

@@ -3,9 +3,8 @@
 from neurodecode.core.build import locate
 from neurodecode.core.fingerprint import fingerprint
 from neurodecode.core.key import digest
-from neurodecode.report.artifacts import document, first_member, subjects, table
+from neurodecode.report.artifacts import SCORING, document, first_member, subjects, table
 
-SCORING = ("evaluate", "crossvalidate")  # the stages that score
 HOW_TO_RUN = ("device", "n_jobs", "batch")  # of an encoder: where it runs, not what it is
 
 
@@ -24,7 +23,7 @@ def protocol(inputs, configs):
         ``common`` to all scores, and ``embedding`` and ``picture``: what else counts for scores in
         that space. A field is null where the run has no such thing.
     """
-    evaluate = configs.get("evaluate") or configs.get("crossvalidate") or {}
+    evaluate = next((configs[stage] for stage in SCORING if stage in configs), {})
     return {
         "common": {
             "recordings": recordings(inputs),

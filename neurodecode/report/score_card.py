@@ -27,6 +27,7 @@ STAGES = (
     "predict",
     "reconstruct",
     "crossvalidate",
+    "classify",
     "encode",
     "explore",
     "evaluate",

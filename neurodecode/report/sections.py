@@ -283,6 +283,7 @@ def sections():
     from neurodecode.report.ablation import ablation
     from neurodecode.report.category import blocks as category_blocks
     from neurodecode.report.category import confusions
+    from neurodecode.report.classified import classes, leaky
     from neurodecode.report.consistency import how_sure
     from neurodecode.report.limits import brain_share, ceilings, recovery, sets
     from neurodecode.report.methods import glossary, methods, reader
@@ -297,6 +298,8 @@ def sections():
         Section("Trials", "Every test picture", trials),
         Section("Blocks", "What was seen, what was read", category_blocks),
         Section("Confusions", "Confusions", confusions),
+        Section("Classes", "Which class, by which protocol", classes),
+        Section("Leaks", "Published protocol, not evidence", leaky),
         Section("Scores", "Scores", score_section),
         Section("Comparisons", "Paired comparisons", comparison_section),
         Section("Stability", "How sure, how stable", how_sure),

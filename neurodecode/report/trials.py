@@ -133,17 +133,15 @@ class _Trials:
         return {"r": found["rank"], "n": found["of"], "near": near}
 
     def _audit(self, subject, row_id):
+        import pandas as pd
+
         found = self._audited.get((subject, row_id))
         if found is None:
             return {}
-        row = {
-            "k": int(found.set_size),
-            "i": int(bool(found.in_set)),
-            "a": int(bool(found.abstain)),
-        }
-        return row | (
-            {"p": round(float(found.p_prior), 4)} if found.p_prior == found.p_prior else {}
-        )
+        row = {"a": int(bool(found.abstain))}
+        if not pd.isna(found.set_size):  # a stimulus shown less often than validation has none
+            row |= {"k": int(found.set_size), "i": int(bool(found.in_set))}
+        return row | ({} if pd.isna(found.p_prior) else {"p": round(float(found.p_prior), 4)})
 
     def _detail(self, made, subject, row_id):
         """All samples of the decoder, then what each other condition shows for the row."""

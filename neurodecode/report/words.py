@@ -173,7 +173,7 @@ _METRICS = (
         r"balanced_accuracy",
         "balanced accuracy",
         "classification",
-        "Share of held-out blocks named rightly, averaged over classes.",
+        "Share of held-out blocks or trials named rightly, averaged over classes.",
     ),
     (
         r"accuracy|top1",
@@ -185,7 +185,20 @@ _METRICS = (
         r"top(\d+)",
         "top {0}",
         "classification",
-        "Share of held-out blocks whose true class is among the {0} best ranked.",
+        "Share of held-out blocks or trials whose true class is among the {0} best ranked.",
+    ),
+    (
+        r"macro_f1",
+        "macro F1",
+        "classification",
+        "F1 of each class (both precision and recall), averaged over classes.",
+    ),
+    (
+        r"seq2hr",
+        "Seq2HR",
+        "classification",
+        "Sequential top-2 hit rate: the two best classes are neighbours on the scale, and one of "
+        "them is the true one.",
     ),
     (
         r"zero_shot",
@@ -234,6 +247,9 @@ CONDITIONS = {  # what predict and reconstruct may not describe themselves
     "svm": "linear SVM",
     "lda": "shrinkage LDA",
     "logistic": "logistic regression",
+    "linear": "logistic regression",
+    "dealt": "labels dealt anew",
+    "majority": "majority class",
 }
 
 WITHOUT = {  # how a condition is named inside a sentence
@@ -241,11 +257,13 @@ WITHOUT = {  # how a condition is named inside a sentence
     "prior_only": "prior only (no brain)",
     "nuisance": "nuisance (no brain)",
     "nuisance_only": "nuisance only (no brain)",
+    "majority": "the majority class (no brain)",
 }
 
 COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; controls are grey
     "model": "#0b5cad",
     "ridge": "#c8590a",
+    "linear": "#c8590a",
     "category_oracle": "#8a6d00",
     "true_features": "#067a5b",
     "shuffled": "#4b535d",
@@ -254,6 +272,8 @@ COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; co
     "matched_noise": "#8b949e",
     "nuisance_only": "#4b535d",
     "prior_only": "#8b949e",
+    "dealt": "#4b535d",
+    "majority": "#8b949e",
 }
 _SPARE = ("#7a5c00", "#3f7f93", "#a33f5f", "#5a6b2f", "#50508c")
 MARKERS = {  # as matplotlib calls them; a condition that is not listed is a dot

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from neurodecode.core.lazy import BLOCK, IN_MEMORY, row_bytes
+from neurodecode.core.lazy import BLOCK, IN_MEMORY, row_bytes, slices
 from neurodecode.core.ranges import Positive, Share
 from neurodecode.signal.scaling import apply_scaling
 
@@ -28,7 +28,14 @@ class NoiseWhitening:
     shrinkage : "ledoit_wolf" or float
         Of the covariance towards a multiple of the identity: chosen by Ledoit & Wolf (2004), or a
         share in [0, 1].
-
+    covariance : {"noise", "epochs"}
+        Of which covariance the whitener is made. ``noise``: of what differs between trials of a
+        picture, at each time, averaged over times. ``epochs``: over the times of each trial,
+        averaged over the trials of a picture and over pictures, signal included, as the EEG
+        decoders of THINGS-EEG2 have it (Guggenmos' "epochs"); there it is made for each session.
+    quartiles : "interpolated" or "sorted"
+        Of the robust scale: as numpy takes them, or the value at place int(q n) of the sorted ones,
+        as Défossez et al. (2023) do.
     """
 
     def __init__(
@@ -37,8 +44,12 @@ class NoiseWhitening:
         clamp: Positive | None = 20.0,
         whiten: bool = True,
         shrinkage: Literal["ledoit_wolf"] | Share = "ledoit_wolf",
+        covariance: Literal["noise", "epochs"] = "noise",
+        quartiles: Literal["interpolated", "sorted"] = "interpolated",
     ):
+        self.quartiles = quartiles
         self.robust, self.clamp, self.whiten, self.shrinkage = robust, clamp, whiten, shrinkage
+        self.covariance = covariance
 
     def fit(self, responses, trials):
         """Fit centre, scale and whitener on training rows.
@@ -64,9 +75,11 @@ class NoiseWhitening:
         if not len(responses):
             raise ValueError("there are no training rows to fit the scaling on")
         _check_finite(responses)
-        centre, scale = _centre_and_scale(responses, self.robust)
+        centre, scale = self._centre_and_scale(responses)
         state = {"centre": centre, "scale": scale}
-        if self.whiten:
+        if self.whiten and self.covariance == "epochs":
+            state["whitener"] = self._whitener_of_epochs(responses, trials, state)
+        elif self.whiten:
             noise = noise_of(self._limited(responses, state), trials)
             state["whitener"] = whitener(noise, scale > 0, self.shrinkage)
         return state
@@ -83,11 +96,13 @@ class NoiseWhitening:
         for channels in _shares(rows.shape[1], len(rows) * row_bytes(rows)):
             block = rows.part(channels)
             _check_finite(block)
-            centre_and_scale.append(_centre_and_scale(block, self.robust))
+            centre_and_scale.append(self._centre_and_scale(block))
         centre, scale = map(np.concatenate, zip(*centre_and_scale, strict=True))
         state = {"centre": centre, "scale": scale}
         if self.whiten:
-            state["whitener"] = self._whitener_of(rows, trials, state)
+            epochs = self.covariance == "epochs"
+            make = self._whitener_of_epochs if epochs else self._whitener_of
+            state["whitener"] = make(rows, trials, state)
         return state
 
     def _whitener_of(self, rows, trials, state):
@@ -106,12 +121,40 @@ class NoiseWhitening:
             covariances += _covariances(noise, varies, self.shrinkage)
         return _inverse_root(np.mean(covariances, axis=0), varies)
 
+    def _whitener_of_epochs(self, rows, trials, state):
+        if rows.ndim < 3:
+            raise ValueError(
+                "the covariance over the times of a trial needs responses with a time axis: set "
+                "scaling.covariance=noise"
+            )
+        varies = state["scale"] > 0
+        group = trials.groupby("stimulus_id", sort=False).ngroup().to_numpy()
+        counts = np.bincount(group)
+        weights = 1 / (len(counts) * counts[group])  # pictures count alike
+        total = 0
+        for part in slices(rows):
+            limited = self._limited(rows[part], state)[:, varies]
+            for trial, weight in zip(limited, weights[part], strict=True):
+                total = total + weight * _covariance_of_times(trial, self.shrinkage)
+        return _inverse_root(total, varies)
+
     def transform(self, responses, state):
         """Scale, limit and whiten trials (n_trials, n_channels[, n_times]): float32."""
         limited = self._limited(responses, state)
         if not self.whiten:
             return limited
         return np.einsum("dc,nc...->nd...", state["whitener"], limited, optimize=True)
+
+    def _centre_and_scale(self, responses):
+        """Per channel over trials and times; the scale of a constant channel is 0."""
+        by_channel = np.moveaxis(responses, 1, 0).reshape(responses.shape[1], -1)
+        varies = np.ptp(by_channel, axis=1) > 0
+        if self.robust:
+            centre, scale = robust_scale(by_channel, self.quartiles)
+        else:
+            centre = by_channel.mean(axis=1, dtype=float)
+            scale = by_channel.std(axis=1, dtype=float)
+        return centre.astype(np.float32), np.where(varies, scale, 0).astype(np.float32)
 
     def _limited(self, responses, state):
         along = (slice(None), *[None] * (np.ndim(responses) - 2))
@@ -200,16 +243,21 @@ def _check_finite(responses):
         raise ValueError(f"{bad} channels hold values that are not finite: preprocess them again")
 
 
-def _centre_and_scale(responses, robust):
-    """Per channel over trials and times; the scale of a constant channel is 0."""
-    by_channel = np.moveaxis(responses, 1, 0).reshape(responses.shape[1], -1)
-    varies = np.ptp(by_channel, axis=1) > 0
-    if robust:
-        low, centre, high = np.percentile(by_channel, [25, 50, 75], axis=1)
-        scale = np.where(high > low, high - low, 1)
+def robust_scale(by_channel, quartiles="interpolated"):
+    """Return median and interquartile range of each channel; a range of 0 counts as 1.
+
+    Parameters
+    ----------
+    by_channel : ndarray, shape (n_channels, n_values)
+    quartiles : "interpolated" or "sorted"
+        See `NoiseWhitening`.
+    """
+    if quartiles == "sorted":
+        places = [int(q * by_channel.shape[1]) for q in (0.25, 0.5, 0.75)]
+        low, centre, high = np.partition(by_channel, places, axis=1)[:, places].T
     else:
-        centre, scale = by_channel.mean(axis=1, dtype=float), by_channel.std(axis=1, dtype=float)
-    return centre.astype(np.float32), np.where(varies, scale, 0).astype(np.float32)
+        low, centre, high = np.percentile(by_channel, [25, 50, 75], axis=1)
+    return centre, np.where(high > low, high - low, 1)
 
 
 def _residuals(responses, group):
@@ -220,6 +268,14 @@ def _residuals(responses, group):
         apart = responses[rows] - responses[rows].mean(axis=0)
         out[rows] = apart * np.sqrt(len(rows) / (len(rows) - 1))
     return out
+
+
+def _covariance_of_times(trial, shrinkage):
+    """Covariance over times of (n_channels, n_times), of which the correlation is shrunk."""
+    apart = (trial - trial.mean(axis=1, keepdims=True)).T
+    sd = apart.std(axis=0)
+    sd = np.where(sd > 0, sd, 1)
+    return _covariance(apart / sd, shrinkage) * sd * sd[:, None]
 
 
 def _covariance(noise, shrinkage):

@@ -32,10 +32,12 @@ TABLES = {  # stage -> files that go to group/, by the name they get
         "ablations.tsv": "ablations",
     },
     "crossvalidate": {"metrics.tsv": "metrics", "comparisons.tsv": "comparisons"},
+    "classify": {"metrics.tsv": "metrics", "comparisons.tsv": "comparisons"},
     "audit": {"attributable.tsv": "attributable", "ceilings.tsv": "ceilings"},
     "timecourse": {"curve.tsv": "timecourse", "clusters.tsv": "clusters"},
 }
 DOCUMENTS = {"evaluate": ["figures.json"], "crossvalidate": ["figures.json"]}
+DOCUMENTS |= {"classify": ["figures.json"]}
 DOCUMENTS |= {"audit": ["verdict.json"], "report": ["score_card.json"]}
 README = """\
 # {title}

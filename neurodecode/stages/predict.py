@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from neurodecode.core.build import build
-from neurodecode.core.lazy import slices, taken
+from neurodecode.core.lazy import taken
 from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Seed
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
@@ -34,14 +34,16 @@ from neurodecode.stages.halves import (
     noise_names,
     which_half,
 )
+from neurodecode.stages.prior_training import code_reader
 from neurodecode.stages.reading import (
     aligned_rows,
+    averaged,
     large,
+    row_means,
     stimulus_rows,
     stimulus_tables,
 )
 from neurodecode.stages.samples import line_of, sample_table
-from neurodecode.stages.train import code_reader
 from neurodecode.weights import named_folders
 
 CONDITIONS = [
@@ -240,44 +242,6 @@ def mean_answers(answers, row):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return of_rows
-
-
-def row_means(values, row):
-    """Average the values of each row 0, 1, …: float32 (n_rows, …) of values (n, …)."""
-    means = np.zeros((row.max() + 1, *values.shape[1:]))
-    for part in slices(values):
-        np.add.at(means, row[part], values[part])
-    means /= np.bincount(row).reshape(-1, *[1] * (values.ndim - 1))
-    return means.astype(np.float32)
-
-
-def averaged(responses, trials, by, keep=()):
-    """Average trials with the same value in one column.
-
-    Parameters
-    ----------
-    responses : ndarray, shape (n_trials, n_channels[, n_times])
-    trials : DataFrame
-        With ``trial_id`` and the columns that are named.
-    by : str
-        Column to average by; its values become the rows' ids, in sorted order.
-    keep : sequence of str
-        Columns of which a row keeps its first trial's value.
-
-    Returns
-    -------
-    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
-    rows : DataFrame
-        row_id, the kept columns, n_repeats, trial_ids.
-    """
-    import pandas as pd
-
-    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
-    n_repeats = np.bincount(row)
-    grouped = trials.groupby(row)
-    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
-    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
-    return row_means(responses, row), pd.DataFrame(rows)
 
 
 def half_rows(measured, trials, half, averaging):

@@ -39,9 +39,8 @@ def positions_mm(inputs, subjects):
 
     A subject that was mapped has the channels of the reference.
     """
-    fitted, reference = load_fitted(inputs), inputs.json("align", "aligner.json")["reference"]
-    of = lambda s: reference if any(name.startswith(f"{s}/") for name in fitted.maps) else s
-    whose = {subject: of(subject) for subject in subjects}
+    fitted = load_fitted(inputs)
+    whose = _whose_channels(inputs, subjects, fitted)
     if not all(POSITIONS in inputs.files("preprocess", s) for s in whose.values()):
         return None
     found = {
@@ -49,6 +48,29 @@ def positions_mm(inputs, subjects):
         for own in {*whose.values()}
     }
     return {subject: found[own].astype(float).round(2).tolist() for subject, own in whose.items()}
+
+
+def regions_of_channels(inputs, subjects):
+    """Which channels that decoders read lie in which region: ``{subject: {region: [index, …]}}``.
+
+    None where nobody has masks of regions. A subject that was mapped has the reference's.
+    """
+    fitted, found = load_fitted(inputs), {}
+    for subject, own in _whose_channels(inputs, subjects, fitted).items():
+        if "space/rois.tsv" not in inputs.files("preprocess", own):
+            continue
+        table, kept = inputs.table("preprocess", "space/rois.tsv", own), fitted.channels[own]
+        place = {int(channel): index for index, channel in enumerate(kept)}
+        rows = table[table["channel"].isin(list(place))].groupby("roi", sort=False)["channel"]
+        found[subject] = {roi: sorted(place[c] for c in set(channels)) for roi, channels in rows}
+    return found or None
+
+
+def _whose_channels(inputs, subjects, fitted):
+    """Of each subject, in whose channels its trials come: the reference's, if it was mapped."""
+    mapped = {name.partition("/")[0] for name in fitted.maps}
+    reference = inputs.json("align", "aligner.json")["reference"] if mapped else None
+    return {subject: reference if subject in mapped else subject for subject in subjects}
 
 
 def large(inputs):
@@ -120,3 +142,41 @@ def on_device(rows, device):
     from neurodecode.contrastive.rows import placed
 
     return placed(rows, device) if isinstance(rows, Lazy) else torch.as_tensor(rows, device=device)
+
+
+def averaged(responses, trials, by, keep=()):
+    """Average trials with the same value in one column.
+
+    Parameters
+    ----------
+    responses : ndarray, shape (n_trials, n_channels[, n_times])
+    trials : DataFrame
+        With ``trial_id`` and the columns that are named.
+    by : str
+        Column to average by; its values become the rows' ids, in sorted order.
+    keep : sequence of str
+        Columns of which a row keeps its first trial's value.
+
+    Returns
+    -------
+    responses : ndarray of float32, shape (n_rows, n_channels[, n_times])
+    rows : DataFrame
+        row_id, the kept columns, n_repeats, trial_ids.
+    """
+    import pandas as pd
+
+    names, row = np.unique(trials[by].to_numpy(str), return_inverse=True)
+    n_repeats = np.bincount(row)
+    grouped = trials.groupby(row)
+    rows = {"row_id": names} | {column: grouped[column].first().to_numpy() for column in keep}
+    rows |= {"n_repeats": n_repeats, "trial_ids": grouped["trial_id"].agg(",".join).to_numpy()}
+    return row_means(responses, row), pd.DataFrame(rows)
+
+
+def row_means(values, row):
+    """Average the values of each row 0, 1, …: float32 (n_rows, …) of values (n, …)."""
+    means = np.zeros((row.max() + 1, *values.shape[1:]))
+    for part in slices(values):
+        np.add.at(means, row[part], values[part])
+    means /= np.bincount(row).reshape(-1, *[1] * (values.ndim - 1))
+    return means.astype(np.float32)

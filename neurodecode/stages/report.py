@@ -34,6 +34,7 @@ READS = (
     "?predict",
     "?reconstruct",
     "?crossvalidate",
+    "?classify",
     "?evaluate",
     "?audit",
     "?timecourse",

@@ -8,37 +8,49 @@ can be trusted on new trials. Test rows cannot be read here.
 
 A prior reads either the decoder's tokens or their code (a few dozen numbers, `prior.reads`). One
 that comes trained brings its own code and its own scale of tokens.
+
+Network and prior may begin with weights that are there already (`train.start`); see `start`.
 """
 
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
 from neurodecode.core.build import build
 from neurodecode.core.fingerprint import code_digest
-from neurodecode.core.lazy import Lazy, each_row, slices, taken
+from neurodecode.core.lazy import each_row, taken
 from neurodecode.core.ranges import Count, NotNegative, Positive, Seed, Share
 from neurodecode.core.seeds import child_rng, child_seed
 from neurodecode.core.stage import stage
 from neurodecode.rigour.permutation import permuted_stimuli
+from neurodecode.stages import start as starting
+from neurodecode.stages.baselines import baselines, runs_of
 from neurodecode.stages.controls import Told, category_means, control_answers
+from neurodecode.stages.prior_training import (
+    calibrations,
+    code_of,
+    code_reader,
+    train_prior,
+    untrained_prior,
+)
 from neurodecode.stages.reading import (
+    TARGETS,
     aligned_rows,
     answered,
+    averaged,
     large,
     mean_row,
     on_device,
     positions_mm,
+    regions_of_channels,
     standardise,
     stimulus_rows,
     stimulus_tables,
     training_statistics,
 )
 from neurodecode.weights import named_folders
-
-# himalaya holds the hat matrix of each penalty, 7 bytes times the square of the trials.
-MANY_TRIALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,17 @@ class TrainConfig:
     model: dict
     loss: dict
     prior: dict | None
-    decoder_training: dict
+    decoder_training: dict | None
     prior_training: dict | None
+    start: str | list[str] | None = None
+    freeze: list[str] = field(default_factory=list)
     batch: Count = 64
     tokens_weight: NotNegative = 1.0
     code_weight: NotNegative = 10.0
     linear_start: Positive | None = 5.0
     stacking: bool = True
     blurry_weight: NotNegative = 1.0
+    averaging: Literal["none", "repeats"] = "none"
     prior_batch: Count = 64
     prior_batches: Count = 20
     simulator_components: Count = 200
@@ -71,13 +86,14 @@ class TrainConfig:
         for name in ("decoder_training", "prior_training"):
             if "seed" in (getattr(self, name) or {}):
                 raise ValueError(f"{name}.seed is not free: it follows from train.seed")
+        starting.check_trained(self.decoder_training, self.start)
 
 
 @stage(
     "train",
     config=TrainConfig,
     inputs=("embed", "split:split.tsv", "preprocess", "align"),
-    external=lambda config: named_folders(config.prior),
+    external=lambda config: [*named_folders(config.prior), *starting.files_of(config.start)],
 )
 def run(config, inputs, out):
     """Fit ridge, train the network, train or calibrate the prior; write weights and history."""
@@ -98,7 +114,9 @@ def run(config, inputs, out):
     stimuli, tables = stimulus_rows(inputs) if large(inputs) else stimulus_tables(inputs)
     seen = np.unique([i for _, t in train.values() for i in stimuli.get_indexer(t["stimulus_id"])])
     statistics = training_statistics(tables, seen)
-    prior = untrained_prior(config, tables)
+    starts = starting.opened(config.start)
+    statistics |= starting.token_scale(statistics, starts, out)
+    prior = untrained_prior(config, tables, starts, out)
     if prior is not None:
         statistics |= {f"targets/{n}": array for n, array in prior.statistics().items()}
     if "tokens" in tables:
@@ -106,6 +124,7 @@ def run(config, inputs, out):
         tables["tokens"] = each_row(partial(standardise, **scale), tables["tokens"])
     if code_reader(prior) is not None:
         tables["code"] = code_of(prior, tables["tokens"])
+        starting.check_one_start(starts, config.linear_start)
 
     ridge = {}
     asked = {n: t for n, t in tables.items() if n != "tokens" or "code" not in tables}
@@ -117,16 +136,24 @@ def run(config, inputs, out):
     told = Told.of(inputs, {s: trials for s, (_, trials) in train.items()}, stimuli, seen)
     controls = fit_controls(told, train, stimuli, asked, seen, fit_all)
 
-    rows, val_rows = (as_rows(side, stimuli, config.device) for side in (train, val))
+    sides = (repeats_averaged(side, config.averaging) for side in (train, val))
+    rows, val_rows = (as_rows(side, stimuli, config.device) for side in sides)
     read = code_reader(prior)
     targets = as_targets(tables, read, config.device)
-    sizes = sizes_of(rows, targets, positions_mm(inputs, subjects))
-    decoder = initialised(config.model, child_seed(config.seed, "decoder weights"), sizes=sizes)
+    places = positions_mm(inputs, subjects), regions_of_channels(inputs, subjects)
+    sizes = sizes_of(rows, targets, *places)
+    decoder = starting.initialised(
+        config.model, child_seed(config.seed, "decoder weights"), sizes=sizes
+    )
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
+    starting.begin_decoder(decoder, starts, config.model, out)
+    prepare(decoder, train, stimuli, tables, child_seed(config.seed, "prepared"))
+    starting.freeze(decoder, config.freeze)
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics
-    if prior is not None and not prior.comes_trained:
+    learns = prior is not None and not prior.comes_trained
+    if learns and (config.prior_training is not None or not prior.descends):
         prior, more = train_prior(config, prior, decoder, targets, seen, val_rows, out)
         history = history + more
     if prior is not None:
@@ -174,77 +201,6 @@ def permuted(side, seed):
     return {subject: (responses, taken(trials)) for subject, (responses, trials) in side.items()}
 
 
-def untrained_prior(config, tables):
-    """Build the prior as it is before this study: with first weights, or with those it comes with.
-
-    None where none is wanted, or where the embedding has no tokens.
-    """
-    if config.prior is None or "tokens" not in tables:
-        return None
-    sizes = dict(zip(("n_tokens", "dim"), tables["tokens"].shape[1:], strict=True))
-    prior = initialised(config.prior, child_seed(config.seed, "prior weights"), **sizes)
-    if config.prior_training is not None and not prior.descends:
-        how = "comes trained and is not trained again" if prior.comes_trained else "is no network"
-        raise ValueError(f"this prior {how}: prior_training=null")
-    if config.prior_training is None and prior.descends:
-        raise ValueError(
-            "this prior is trained in the run, but prior_training is null: say how to train it, or "
-            "do without one (train.prior=null)"
-        )
-    return prior.to(config.device)
-
-
-def code_reader(prior):
-    """How the code is read from tokens; None where there is no prior or it reads none."""
-    return prior.read if prior is not None and prior.reads == "code" else None
-
-
-def code_of(prior, tokens):
-    """The code of standardised tokens, as float32 array (n_stimuli, n_code)."""
-    import torch
-
-    if isinstance(tokens, Lazy):
-        return np.concatenate([code_of(prior, tokens[part]) for part in slices(tokens)])
-    with torch.no_grad():
-        return prior.read(torch.as_tensor(tokens, device=prior.readout.device)).cpu().numpy()
-
-
-def baselines(stimuli, tables, n_components, device, out, train):
-    """Fit ridge to every table for every subject: yields (subject, fit) in order."""
-    lazy = any(isinstance(table, Lazy) for table in tables.values())
-    for subject, (responses, trials) in train.items():
-        runs = (trials["session"].astype(str) + " " + trials["run"].astype(str)).to_numpy()
-        shown = stimuli.get_indexer(trials["stimulus_id"])
-        in_blocks = lazy or len(trials) > MANY_TRIALS
-        fit = partial(fit_in_blocks, device=device, out=out) if in_blocks else fit_at_once
-        yield subject, fit(responses, tables, shown, runs, n_components)
-
-
-def fit_at_once(responses, tables, shown, runs, n_components):
-    """Fit one subject's ridge from arrays."""
-    import scipy.linalg  # noqa: F401  (only libraries that are loaded already can be limited)
-    from threadpoolctl import threadpool_limits
-
-    from neurodecode.models.baseline import fit_baseline
-
-    targets = {name: table[shown] for name, table in tables.items()}
-    # One thread: two on a singular value decomposition of this size took six times as long.
-    with threadpool_limits(1, "blas"):
-        return fit_baseline(responses, targets, runs, n_components)
-
-
-def fit_in_blocks(responses, tables, shown, runs, n_components, device, out):
-    """Fit one subject's ridge from rows on disk; its sums lie on disk too while it is fitted."""
-    from neurodecode.models.baseline_in_blocks import fit_baseline_in_blocks
-
-    scratch = lambda name, shape: out.work_array(f"ridge_{name}", shape)
-    how = n_components, scratch, device
-    fit = fit_baseline_in_blocks(responses, tables, shown, runs, *how)
-    for file in out.work.glob("ridge_*.npy"):
-        file.unlink()
-    return fit
-
-
 def fit_controls(told, train, stimuli, tables, seen, fit_all):
     """Fit what reads no brain, and keep each subject's mean response; see `Told`."""
     instead = {
@@ -256,6 +212,13 @@ def fit_controls(told, train, stimuli, tables, seen, fit_all):
     own = told.category.loc[stimuli[seen]].to_numpy()
     means = category_means(own, told.categories, {n: taken(t, seen) for n, t in tables.items()})
     return fitted | {f"category_oracle/{name}": mean for name, mean in means.items()}
+
+
+def repeats_averaged(side, averaging):
+    """Average the trials of each picture and subject, if so asked: what the network learns from."""
+    if averaging == "none":
+        return side
+    return {s: averaged(*trials, "stimulus_id", ["stimulus_id"]) for s, trials in side.items()}
 
 
 def as_rows(side, stimuli, device):
@@ -278,8 +241,8 @@ def as_targets(tables, read, device):
     return Targets(**there, read=read, device=device)
 
 
-def sizes_of(rows, targets, positions=None):
-    """What the data decide about the network; `positions` as of `Sizes`."""
+def sizes_of(rows, targets, positions=None, regions=None):
+    """What the data decide about the network; `positions` and `regions` as of `Sizes`."""
     from neurodecode.models.base import Sizes
 
     shapes = {subject: seen.shape for subject, seen in rows.items()}
@@ -287,7 +250,8 @@ def sizes_of(rows, targets, positions=None):
     n_tokens, token_dim = targets.tokens.shape[1:] if targets.tokens is not None else (0, 0)
     blurry = tuple(targets.blurry.shape[1:]) if targets.blurry is not None else None
     times = common_times(shapes)
-    return Sizes(channels, targets.pooled.shape[1], n_tokens, token_dim, blurry, times, positions)
+    dim = targets.pooled.shape[1]
+    return Sizes(channels, dim, n_tokens, token_dim, blurry, times, positions, regions)
 
 
 def common_times(shapes):
@@ -318,11 +282,32 @@ def start_at_ridge(decoder, ridge, subjects, prior, scale):
     decoder.start_at(linear, prior.linear_tokens().cpu(), scale)
 
 
+def prepare(decoder, train, stimuli, tables, seed):
+    """Let a network that asks for it be fitted to training rows, before any descent.
+
+    It has a method ``prepare(responses, targets, groups, seed)``: of each subject the training
+    trials, (n_trials, n_channels[, n_times]), what they should be decoded into, by name, and their
+    runs.
+    """
+    if not hasattr(decoder, "prepare"):
+        return
+    shown = {s: stimuli.get_indexer(trials["stimulus_id"]) for s, (_, trials) in train.items()}
+    names = [name for name in tables if name in TARGETS]
+    decoder.prepare(
+        {subject: np.asarray(responses[:]) for subject, (responses, _) in train.items()},
+        {s: {n: np.asarray(taken(tables[n], at)[:]) for n in names} for s, at in shown.items()},
+        {subject: runs_of(trials) for subject, (_, trials) in train.items()},
+        seed,
+    )
+
+
 def train_decoder(config, decoder, rows, val_rows, targets, out):
     """Train the network of all subjects; return it, averaged, and its history."""
     from neurodecode.contrastive.decoder import Lesson
     from neurodecode.contrastive.ranks import learn_together
 
+    if config.decoder_training is None:
+        return starting.as_it_is(decoder, val_rows, targets, config.device, out)
     lesson = Lesson(
         build(config.loss),
         rows,
@@ -335,7 +320,9 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
         checkpoint_every=config.checkpoint_every,
     )
     progress = lambda epochs: out.progress(epochs, label="decoder, epochs")
-    if config.devices == 1:
+    if not any(weight.requires_grad for weight in decoder.parameters()):
+        decoder, history = lesson.leave(decoder.to(config.device))
+    elif config.devices == 1:
         decoder, history = lesson.learn(decoder.to(config.device), progress)
     else:
         together = (config.device, config.devices, progress)
@@ -343,67 +330,6 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
     scores = {h["name"]: h["value"] for h in history if h["split"] == "val"}
     out.log(f"decoder: {scores['top1']:.3f} of single validation trials find their picture")
     return decoder, [{"phase": "decoder"} | row for row in history]
-
-
-def train_prior(config, prior, decoder, targets, seen, val_rows, out):
-    """Train the prior towards what the decoder says of new trials; return it and its history."""
-    import torch
-
-    tokens = targets.take("tokens", seen)
-    with torch.no_grad():
-        blocks = ((s, r.read(block)) for s, r in val_rows.items() for block in r.blocks())
-        said = torch.cat([decoder(responses, subject).tokens for subject, responses in blocks])
-    truth = torch.cat([targets.take("tokens", r.stimulus) for r in val_rows.values()])
-    prior.prepare(tokens, said, truth)
-    return descend(config, prior, tokens, said, truth, out) if prior.descends else (prior, [])
-
-
-def descend(config, prior, tokens, said, truth, out):
-    """Train a prepared prior by descent, on training tokens and simulated brains.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    prior : nn.Module
-    tokens : Tensor, shape (n_training_stimuli, n_tokens, dim)
-    said, truth : Tensor, shape (n_held_out_trials, n_tokens, dim)
-    out : Folder
-
-    Returns
-    -------
-    prior : nn.Module
-        Of averaged weights.
-    history : list of dict
-    """
-    from neurodecode.contrastive.loop import fit
-    from neurodecode.diffusion.linear import BrainSimulator
-    from neurodecode.diffusion.training import prior_batches, prior_loss, prior_scores
-
-    plan = build(config.prior_training, seed=child_seed(config.seed, "prior"))
-    simulate = BrainSimulator(tokens, said, truth, config.simulator_components, config.least_noise)
-    prior, history = fit(
-        prior,
-        batches=prior_batches(len(tokens), config.prior_batch, config.prior_batches, plan.seed),
-        loss=prior_loss(tokens, simulate),
-        validate=lambda prior, epoch: prior_scores(prior, said, truth, plan.seed),
-        plan=plan,
-        checkpoint=out.work / "prior.pt",
-        checkpoint_every=config.checkpoint_every,
-        progress=lambda epochs: out.progress(epochs, label="prior, epochs"),
-    )
-    return prior, [{"phase": "prior"} | row for row in history]
-
-
-def calibrations(prior, name, answers, val, stimuli, tables):
-    """How far a decoder is to be believed, by its answers to each subject's validation trials."""
-    found = {}
-    for subject, (responses, trials) in val.items():
-        stimulus = stimuli.get_indexer(trials["stimulus_id"])
-        said = answered(answers, responses, subject, prior.reads)
-        if said is not None:
-            own = prior.calibrate(said, tables[prior.reads][stimulus], stimulus)
-            found |= {f"calibration/{name}/{subject}/{part}": array for part, array in own.items()}
-    return found
 
 
 def stack(decoders, val, stimuli, codes):
@@ -418,15 +344,6 @@ def stack(decoders, val, stimuli, codes):
         for subject, (responses, trials) in val.items()
     ]
     return {WEIGHTS: stacking_weights(trials)}
-
-
-def initialised(node, seed, **extra):
-    """Build a network whose first weights depend on the seed alone."""
-    import torch
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build(node, **extra)
 
 
 def state(name, network):

@@ -1,13 +1,13 @@
 """Every published decoder on the simulated studies: one budget, equally many trials, one table.
 
-    python scripts/bench/decoders.py --store DIR --jobs 12 --device cuda    # some minutes on an H100
+    python scripts/bench/decoders.py --store DIR --jobs 12 --device cuda    # minutes on an H100
     python scripts/bench/decoders.py --store DIR --only nice atm_s          # some of them
 
-What is the same for all: the study at its default dial, its split, its embedding (pooled, own), the
-number of passes through the training trials and the batch, AdamW with a warm-up and a cosine, averaged
+What is the same for all: the study at its default dial, its split, its embedding, the number of
+passes through the training trials and the batch, AdamW with a warm-up and a cosine, averaged
 weights of the best epoch on validation trials, and the search: `TRIALS` drawn settings of learning
 rate and weight decay, the same draws for everybody, of which the one with the best validation score
-is tested, once. No prior, no start at ridge, no stacking with ridge. What differs is network and loss.
+is tested, once. No prior, no start at ridge, no stacking with ridge. Network and loss differ.
 
 Writes docs/tables/decoders.json, which docs/decoders.md shows (scripts/decoders_page.py). Runs that
 are in the store are found again.
@@ -186,10 +186,11 @@ def written(found):
             note = f"Ridge, with a penalty for each target by left-out runs: {interval(ridge)}."
             studies.append({"title": study.title, "rows": list(map(line, own)), "note": note})
     about = (
-        f"Top 1 of 100 test pictures, mean over subjects, 95 % intervals; {EPOCHS} passes, {TRIALS} settings of "
-        "learning rate and weight decay each, chosen on validation trials. “Shuffled” is the same network "
-        "shown the brain's answers to other pictures; chance is .01. Seconds are of one training, ridge's "
-        f"included, beside others on one card (`python scripts/bench/decoders.py`)."
+        f"Top 1 of 100 test pictures, mean over subjects, 95 % intervals; {EPOCHS} passes, "
+        f"{TRIALS} settings of learning rate and weight decay each, chosen on validation trials. "
+        "“Shuffled” is the same network shown the brain's answers to other pictures; chance is "
+        ".01. Seconds are of one training, ridge's included, beside others on one card "
+        "(`python scripts/bench/decoders.py`)."
     )
     return {"about": [about], "studies": studies, "found": found}
 

@@ -574,6 +574,23 @@ def _read_checkpoint(folder):
     _state(folder / "a.pth")
 
 
+def _published(new):
+    def make(folder):
+        import torch
+
+        state = {"core.2.weight": torch.ones(3, 4), "ridge.0.bias": torch.zeros(2)}
+        found = {"epoch": 1, "model_state_dict": state, "optimizer": {"state": {0: torch.ones(2)}}}
+        torch.save(found, folder / "a.pth", _use_new_zipfile_serialization=new)
+
+    return make
+
+
+def _read_published(folder):
+    from neurodecode.weights.checkpoint_file import read_checkpoint
+
+    read_checkpoint(folder / "a.pth")
+
+
 def _tensors(folder):
     from safetensors.numpy import save_file
 
@@ -593,6 +610,8 @@ add("yaml", _yaml, _read_yaml, mutations.yaml_text, "recipe/lab.yaml", "facts.ya
 add("yaml_word", _values, _read_values, mutations.yaml_text, "value")
 add("safetensors", _tensors, _read_tensors, mutations.binary, "a.safetensors")
 add("checkpoint", _checkpoint, _read_checkpoint, mutations.binary, "a.pth")
+add("published_zip", _published(True), _read_published, mutations.binary, "a.pth")
+add("published_old", _published(False), _read_published, mutations.binary, "a.pth")
 add("prior_json", _weights("prior"), _read_prior, mutations.structured, "prior/config.json")
 add("reader_json", _weights("reader"), _read_reader, mutations.structured, "reader/config.json")
 add(

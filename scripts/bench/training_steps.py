@@ -1,4 +1,4 @@
-"""Training steps of every published network at its published size, on random data of the true shapes.
+"""Training steps of every published network at its published size, on random data.
 
     python scripts/bench/training_steps.py                     # one GPU of 80 GB, some minutes
     python scripts/bench/training_steps.py --only mindeye2     # one of them
@@ -32,6 +32,7 @@ from neurodecode.models.base import Sizes
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "tables" / "training_steps.json"
 WARM, STEPS = 5, 15
+N_PREPARED = 600  # random trials for what is fitted before a training
 NSD = {"subj01": 15724, "subj02": 14278, "subj05": 13039, "subj07": 12682}
 
 
@@ -102,6 +103,13 @@ SHAPES = {
     "ubp_meg": Shapes({"sub-01": 271}, 1024, dim=1024, n_times=201),
     "cognition_capturer": Shapes({"sub-01": 63}, 1024, dim=1024, n_times=250),
 }
+CLASSIFIERS = {  # channels, samples, rate in Hz, classes, trials
+    "duin": (10, 3000, 1000.0, 61, 256),
+    "rbtransformer_deap": (32, 512, 128.0, 2, 2048),
+    "histn_sd": (14, 128, 128.0, 5, 2048),
+    "ecog_cnn_lstm": (46, 3000, 1000.0, 3, 100),
+}
+PHASES = {"duin": ("autoencoder", "masked model", "classifier")}
 PRIORS = {"mindeye1": ((257, 768), 32), "mindeye2": ((256, 1664), 24)}
 
 
@@ -114,12 +122,17 @@ def step_of(row, size, device):
     with torch.device(device):
         model = build(config["model"], sizes=sizes).to(device)
     rows, targets, batch = random_data(shapes, sizes, device)
-    prepare(model, rows, targets)
+    prepared(model, rows, targets)
     plan = build(config["decoder_training"], seed=0)
     weights = {n: config[f"{n}_weight"] for n in ("tokens", "blurry")}
     loss = decoder_loss(build(config["loss"]), rows, targets, plan.n_epochs, weights)
     run = Run(model, plan)
-    return model, lambda: run.train_epoch([batch], loss), sum(map(len, batch.rows.values()))
+
+    def step():
+        run.epoch = 0  # every step is one of the first epoch
+        run.train_epoch([batch], loss)
+
+    return model, step, sum(map(len, batch.rows.values()))
 
 
 def random_data(shapes, sizes, device):
@@ -137,12 +150,26 @@ def random_data(shapes, sizes, device):
     return rows, targets, Batch({s: np.arange(n) for s in rows}, 0)
 
 
+def prepared(model, rows, targets):
+    """Fit what a network fits before its training, to the random data."""
+    if hasattr(model, "prepare"):
+        array = lambda tensor: tensor.cpu().numpy()
+        of = {
+            s: {n: array(targets.take(n, r.stimulus)) for n in targets.names()}
+            for s, r in rows.items()
+        }
+        runs = {s: np.arange(len(r)) % 4 for s, r in rows.items()}
+        model.cpu().prepare({s: array(r.responses) for s, r in rows.items()}, of, runs, 0)
+        model.to(targets.device)
+
+
 def prior_step(row, size, device):
     """The same of a row's prior."""
     from neurodecode.contrastive.loop import Plan
 
     tokens, n = PRIORS[row] if size == "published" else ((4, 16), 8)
     node = composed([f"experiment={row}", f"size={size}", "name=t"])["train"]["prior"]
+    node["linear_components"] = 0
     torch.manual_seed(0)
     prior = build(node, n_tokens=tokens[0], dim=tokens[1]).to(device)
     said, truth = (torch.randn(n, *tokens, device=device) for _ in range(2))
@@ -150,6 +177,53 @@ def prior_step(row, size, device):
     noise = torch.Generator().manual_seed(0)
     loss = lambda prior, batch, epoch: {"total": prior.loss(said, truth, noise)}
     return prior, lambda: run.train_epoch([None], loss), n
+
+
+def classifier_lines(row, size, device):
+    """Lines of a classifier of trials: each network that its fit trains, one after the other."""
+    from neurodecode.models import trial_classifier
+
+    config = composed([f"experiment={row}", f"size={size}", "name=t"])["classify"]["classifier"]
+    for plan in (node for key, node in config.items() if key.endswith("training")):
+        plan["n_epochs"] = 3
+    channels, times, rate, n_classes, n = CLASSIFIERS[row]
+    sync = torch.cuda.synchronize if device == "cuda" else lambda: None
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    rng, phases, descend = np.random.default_rng(0), [], trial_classifier._descend_once
+
+    def watched(network, batches, cost, optimiser, after_step):
+        took = []
+        for rows in batches:
+            sync()
+            start = time.perf_counter()
+            descend(network, [rows], cost, optimiser, after_step)
+            sync()
+            took.append(time.perf_counter() - start)
+        if not phases or phases[-1][0] is not network:
+            phases.append((network, len(batches[0]), []))
+        phases[-1][2].extend(took)
+        return 0.0
+
+    trial_classifier._descend_once = watched
+    try:
+        x = rng.normal(size=(n, channels, times)).astype(np.float32)
+        y, runs = rng.integers(n_classes, size=n), np.arange(n) % 5
+        build(config).fit(x, y, runs, n_classes, rate, 0, device)
+    finally:
+        trial_classifier._descend_once = descend
+    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else float("nan")
+    names = PHASES.get(row, ("",))
+    for name, (network, batch, took) in zip(names, phases, strict=True):
+        n_weights = sum(p.numel() for p in network.parameters())
+        line = f"{row}, {name}" if name else row
+        yield [
+            line,
+            f"{n_weights / 1e6:,.3f} M",
+            batch,
+            f"{np.median(took) * 1e3:.1f}",
+            f"{peak:.1f}",
+        ]
 
 
 def timed(model, step, device):
@@ -190,20 +264,24 @@ def main():
     how = given.size, given.device
     made = {row: lambda r=row: step_of(r, *how) for row in SHAPES}
     made |= {f"{row}, prior": lambda r=row: prior_step(r, *how) for row in PRIORS}
-    wanted = [n for n in made if not given.only or n.partition(",")[0] in given.only]
+    lines = {name: lambda n=name: [measured(n, made[n], given.device)] for name in made}
+    lines |= {row: lambda r=row: classifier_lines(r, *how) for row in CLASSIFIERS}
+    wanted = [n for n in lines if not given.only or n.partition(",")[0] in given.only]
     rows, failed = [], []
     for name in wanted:
         try:
-            rows.append(measured(name, made[name], given.device))
-            print(*rows[-1], sep="\t", flush=True)
+            for line in lines[name]():
+                rows.append(line)
+                print(*line, sep="\t", flush=True)
         except Exception as error:  # the others are measured all the same
             failed.append(name)
             print(f"FAILED {name}: {type(error).__name__}: {str(error)[:500]}", flush=True)
     card = torch.cuda.get_device_name() if given.device == "cuda" else "CPU"
     about = (
-        f"On {card}, torch {torch.__version__}: random data of the true shapes, median of {STEPS} steps "
-        f"after {WARM} others, the batch of the row (trials of all subjects together). Bfloat16 autocast, "
-        "weights and optimiser in float32. Targets are given: no picture is embedded within a step."
+        f"On {card}, torch {torch.__version__}: random data of the true shapes, median of {STEPS} "
+        f"steps after {WARM} others, the batch of the row (trials of all subjects together). "
+        "Bfloat16 autocast, weights and optimiser in float32. Targets are given: no picture is "
+        "embedded within a step."
     )
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(

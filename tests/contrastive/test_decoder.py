@@ -6,8 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from neurodecode.contrastive.batches import epoch_batches
-from neurodecode.contrastive.decoder import Lesson, decoder_loss, own_rank, validation_scores
-from neurodecode.contrastive.loop import Plan
+from neurodecode.contrastive.decoder import decoder_loss, own_rank, validation_scores
 from neurodecode.contrastive.losses import InfoNCELoss, MindEyeLoss
 from neurodecode.contrastive.rows import Rows, Targets
 from neurodecode.models.base import BrainOutput
@@ -112,22 +111,17 @@ def test_what_a_network_does_not_answer_is_not_regressed(echo):
     assert set(validation_scores(Mute(), rows, targets)) == {"score", "top1"}
 
 
-def test_a_network_hears_of_each_epoch(echo):
-    class Hears(torch.nn.Linear):
-        def __init__(self):
-            super().__init__(10, 3)
-            self.epochs = []
-
-        def begin_epoch(self, epoch, n_epochs):
-            self.epochs.append((epoch, n_epochs))
-
-        def forward(self, responses, subject):
-            return BrainOutput(None, super().forward(responses), None)
+def test_a_network_that_decodes_subjects_together_is_asked_once(echo):
+    class Together(Echo):
+        def together(self, responses):
+            self.heard = {subject: len(x) for subject, x in responses.items()}
+            return self(torch.cat([*responses.values()]), "all")
 
     rows, targets = echo
-    network, plan = Hears(), Plan(n_epochs=3)
-    Lesson(InfoNCELoss(0.1), rows, rows, targets, {}, 8, plan).learn(network)
-    assert network.epochs == [(0, 3), (1, 3), (2, 3)]
+    batch, network = batch_of(rows), Together()
+    parts = decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(network, batch, 0)
+    assert network.heard == {subject: len(chosen) for subject, chosen in batch.rows.items()}
+    assert parts == decoder_loss(InfoNCELoss(0.1), rows, targets, 4, {})(Echo(), batch, 0)
 
 
 def test_the_rank_of_a_tie_lies_between():

@@ -1,6 +1,7 @@
 """Mistakes that users make, each as a command line that makes it, and what the message must say.
 
-`plant(folder)` prepares a study below the folder and returns the overrides of ``neurodecode run``.
+`plant(folder)` prepares a study below the folder and returns the overrides of ``neurodecode run``,
+or the words of ``neurodecode import-checkpoint``.
 """
 
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps
 
 from tests.data import meeg_study, small_study
 
+IMPORT = "import-checkpoint"
 STAGES = "[index,split,preprocess]"
 BOLD = ["experiment=retrieval", f"stages={STAGES}", "recipe.derivatives=derivatives/simulated"]
 EEG = ["experiment=retrieval", "recipe=bids_eeg", "preprocess=epochs", f"stages={STAGES}"]
@@ -497,6 +499,74 @@ def busy_gpu(folder):
     """A GPU of 8 GiB that other processes fill."""
     with small_gpu(folder, 0, "CUDA error: out of memory"):
         yield
+
+
+CHECKPOINTS = "Published checkpoints"
+TINY = "_target_: tests.weights.tiny_network.TinyNetwork\n"
+
+
+def checkpoint(folder, found=None):
+    """Write a checkpoint and a network that might be its own; return the words that import it."""
+    import torch
+
+    from tests.weights.tiny_network import random_state
+
+    torch.save({"model_state_dict": random_state()} if found is None else found, folder / "a.pth")
+    (folder / "tiny.yaml").write_text(TINY)
+    return [IMPORT, f"{folder / 'a.pth'}", f"model={folder / 'tiny.yaml'}", "out=imported"]
+
+
+@mistake(CHECKPOINTS, "a page of the web under a checkpoint's name", "a.pth is a page of the web")
+def web_page(folder):
+    words = checkpoint(folder)
+    (folder / "a.pth").write_text("<!DOCTYPE html><html>Sign in</html>")
+    return words
+
+
+@mistake(CHECKPOINTS, "a download that broke off", "a.pth", "cut short; fetch it again")
+def cut_checkpoint(folder):
+    words = checkpoint(folder)
+    whole = (folder / "a.pth").read_bytes()
+    (folder / "a.pth").write_bytes(whole[: len(whole) // 2])
+    return words
+
+
+@mistake(CHECKPOINTS, "a network that was saved whole", "saved whole", "state_dict()")
+def whole_network(folder):
+    import torch
+
+    return checkpoint(folder, torch.nn.Linear(2, 3))
+
+
+@mistake(CHECKPOINTS, "pieces of DeepSpeed", "zero_to_fp32.py", "import weights.pth")
+def deepspeed(folder):
+    words = checkpoint(folder)
+    (folder / "last").mkdir()
+    (folder / "last" / "zero_pp_rank_0_mp_rank_00_optim_states.pt").touch()
+    return [IMPORT, f"{folder / 'last'}", *words[2:]]
+
+
+@mistake(
+    CHECKPOINTS, "a checkpoint of another network", "no checkpoint of model=tiny", "lin0.weight"
+)
+def other_network(folder):
+    import torch
+
+    return checkpoint(folder, {"model_state_dict": {"lin0.weight": torch.ones(2, 2)}})
+
+
+@mistake(CHECKPOINTS, "a checkpoint that lacks parameters", "lacks 1 parameters", "partial=true")
+def lacking_parameters(folder):
+    from tests.weights.tiny_network import random_state
+
+    state = random_state()
+    del state["core.0.bias"]
+    return checkpoint(folder, {"state_dict": state})
+
+
+@mistake(CHECKPOINTS, "a network without a published layout", "knows no published checkpoints")
+def no_layout(folder):
+    return [*checkpoint(folder)[:2], "model=residual_mlp"]
 
 
 MACHINE = "The machine"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from neurodecode import cli
-from tests.mistakes.catalogue import CATALOGUE
+from tests.mistakes.catalogue import CATALOGUE, IMPORT
 
 TABLE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 HEAD = """\
@@ -35,7 +35,8 @@ def said(tmp_path, monkeypatch, capsys):
         ]
         handlers = logging.getLogger().handlers[:]
         try:
-            code = cli.main(["run", *overrides, *own, "device=cpu"])
+            words = ["run", *overrides, *own, "device=cpu"]
+            code = cli.main(overrides if overrides[0] == IMPORT else words)
         finally:
             logging.getLogger().handlers[:] = handlers
         return code, capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from neurodecode.core.store import Artifact, describe
 from neurodecode.core.views import View
+from neurodecode.report import trials as report_trials
 from neurodecode.report.notices import opened
 from neurodecode.report.tables import every_number, score_table
 from neurodecode.report.verdict import LEVELS, figures, verdict
@@ -172,6 +173,16 @@ def test_trials_carry_rank_nearest_set_and_flag(audited, html):
     for one in data["trials"]:
         assert len(one["near"]) == 5 and 1 <= one["rank" if "rank" in one else "r"] <= 24
         assert (one["near"][0][0] == one["o"]) == (one["r"] == 1)
+
+
+def test_a_trial_of_a_stimulus_shown_too_seldom_has_no_set(audited):
+    table = pd.read_parquet(audited[0]["audit"].path("rows.parquet"))
+    table = table.astype({"set_size": "Int64", "in_set": "boolean"})
+    table.loc[0, ["set_size", "in_set"]], table.loc[0, "p_prior"] = pd.NA, np.nan
+    trials = object.__new__(report_trials._Trials)
+    trials._audited = report_trials._by_row(table)
+    without, other = (trials._audit(*table.loc[i, ["subject", "row_id"]]) for i in (0, 1))
+    assert set(without) == {"a"} and other["k"] == table["set_size"][1]
 
 
 def test_ranks_are_those_of_an_independent_count(audited, html):

@@ -9,7 +9,8 @@ from neurodecode.core.build import check_targets
 from neurodecode.core.lazy import Lazy, Mapped
 from neurodecode.signal import whitening
 from neurodecode.signal.scaling import Standard
-from neurodecode.signal.whitening import NoiseWhitening, noise_of
+from neurodecode.signal.whitening import NoiseWhitening, noise_of, robust_scale
+from tests.golden.rule import data, golden
 
 N_CHANNELS, N_TIMES = 6, 8
 
@@ -92,7 +93,10 @@ def test_a_shift_between_sessions_is_no_noise(made):
     assert np.allclose(noise_of(shifted, trials), noise_of(responses, trials))
 
 
-@pytest.mark.parametrize("options", [{}, {"shrinkage": 0.0}, {"robust": True}, {"whiten": False}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"shrinkage": 0.0}, {"robust": True}, {"whiten": False}, {"covariance": "epochs"}],
+)
 def test_the_unit_and_offset_of_a_channel_do_not_matter(made, options):
     responses, trials, _ = made
     scaler = NoiseWhitening(clamp=None, **options)
@@ -236,3 +240,70 @@ def test_noise_of_more_than_memory_holds_at_one_time_is_refused(made, tmp_path, 
         NoiseWhitening().fit_rows(holed, trials)
     with pytest.raises(ValueError, match="no training rows"):
         NoiseWhitening().fit_rows(rows.take(np.array([], int)), trials)
+
+
+def published_epochs_covariance(z, trials):
+    """Of each trial over its times; mean over trials of a picture, then over pictures."""
+    from sklearn.covariance import ledoit_wolf
+    from sklearn.preprocessing import StandardScaler
+
+    by_picture = []
+    for _, rows in trials.groupby("stimulus_id", sort=False).indices.items():
+        of_trials = []
+        for trial in z[rows]:
+            scaler = StandardScaler()
+            correlation = ledoit_wolf(scaler.fit_transform(trial.T))[0]
+            of_trials.append(scaler.scale_[:, None] * correlation * scaler.scale_)
+        by_picture.append(np.mean(of_trials, axis=0))
+    return np.mean(by_picture, axis=0)
+
+
+def test_covariance_over_epochs_is_the_published_one_written_out(made):
+    from scipy.linalg import fractional_matrix_power
+
+    responses, trials = made[0][:-2], made[1][:-2]  # one picture has fewer trials than the others
+    scaler = NoiseWhitening(clamp=None, covariance="epochs")
+    z = (responses - responses.mean((0, 2))[:, None]) / responses.std((0, 2))[:, None]
+    expected = fractional_matrix_power(published_epochs_covariance(z, trials), -0.5)
+    state = scaler.fit(responses, trials)
+    np.testing.assert_allclose(state["whitener"], expected, rtol=1e-3, atol=1e-5)
+    between_trials = NoiseWhitening(clamp=None).fit(responses, trials)["whitener"]
+    assert not np.allclose(between_trials, state["whitener"], rtol=0.05)
+
+
+def test_covariance_over_epochs_needs_times(made):
+    responses, trials, _ = made
+    with pytest.raises(ValueError, match="needs responses with a time axis"):
+        NoiseWhitening(covariance="epochs").fit(responses[..., 0], trials)
+
+
+def test_covariance_over_epochs_of_rows_on_disk_is_the_same(made, tmp_path, monkeypatch):
+    responses, trials, _ = made
+    np.save(tmp_path / "rows.npy", responses.astype(np.float32))
+    rows = Lazy(Mapped(partial(loaded, tmp_path / "rows.npy")))
+    monkeypatch.setattr(lazy, "BLOCK", responses.nbytes // 12)
+    scaler = NoiseWhitening(covariance="epochs")
+    expected = scaler.fit(responses, trials)["whitener"]
+    np.testing.assert_allclose(scaler.fit_rows(rows, trials)["whitener"], expected, rtol=1e-5)
+
+
+def test_the_published_robust_scale_agrees_with_the_golden_numbers():
+    case = golden("brainmagick_robust_scaler")
+    values = data("scaler", (37, 3)).astype(np.float32)
+    values[:, 2] = 0
+    centre, scale = robust_scale(values.T, "sorted")
+    np.testing.assert_allclose(centre, case["center"], rtol=1e-6)
+    np.testing.assert_allclose(scale, case["scale"], rtol=1e-6)
+    assert (np.sort(values, axis=0)[case["index"][1]] == centre).all()
+
+
+def test_published_quartiles_are_values_that_occurred():
+    responses = data("quartiles", (6, 2, 3)).astype(np.float32)
+    states = {
+        quartiles: NoiseWhitening(robust=True, whiten=False, quartiles=quartiles).fit(
+            responses, trials_of(6, 1)
+        )
+        for quartiles in ("interpolated", "sorted")
+    }
+    assert np.isin(states["sorted"]["centre"], responses).all()
+    assert not np.allclose(states["sorted"]["scale"], states["interpolated"]["scale"], rtol=1e-3)

@@ -16,7 +16,7 @@ from neurodecode.core.checks import dataclass_from
 from neurodecode.core.errors import ConfigError, SealedError
 from neurodecode.core.views import Folder, View
 from neurodecode.models.answers import network_answers, ridge_answers
-from neurodecode.stages import align, controls, predict, reading, train
+from neurodecode.stages import align, baselines, controls, predict, reading, train
 
 SUBJECTS = {"sub-01": 30, "sub-02": 24}  # channels
 N_TRAIN, N_VAL, N_TEST = 48, 12, 10
@@ -111,7 +111,8 @@ def study(tmp_path, artifact):
         folder.save_tensors(f"{name}.safetensors", tensors)
     aligner = {"_target_": "neurodecode.align.identity.Identity"}
     scaling = {"_target_": "neurodecode.signal.scaling.Standard"}
-    folder.save_json("aligner.json", {"scaling": scaling, "aligner": aligner, "read": None})
+    made_of = {"scaling": scaling, "aligner": aligner, "reference": None, "read": None}
+    folder.save_json("aligner.json", made_of)
     return made | {"split": artifact(tmp_path / "split"), "align": artifact(tmp_path / "align")}
 
 
@@ -517,6 +518,17 @@ def test_every_option_of_train_changes_what_is_trained(study, trained, tmp_path,
     assert any(other.files[n]["sha256"] != trained.files[n]["sha256"] for n in names)
 
 
+def test_the_network_may_learn_from_the_mean_of_a_pictures_trials():
+    responses = np.arange(12, dtype=np.float32).reshape(4, 3)
+    trials = pd.DataFrame({"trial_id": list("wxyz"), "stimulus_id": ["b", "a", "b", "b"]})
+    side = {"sub-01": (responses, trials)}
+    of = lambda **options: train.repeats_averaged(side, config(**options).averaging)["sub-01"]
+    means, rows = of(averaging="repeats")
+    assert rows["stimulus_id"].tolist() == ["a", "b"]
+    np.testing.assert_allclose(means, [responses[1], responses[[0, 2, 3]].mean(axis=0)])
+    assert of()[0] is responses
+
+
 def test_without_a_prior_the_decoders_own_tokens_are_handed_on(study, tmp_path, artifact):
     trained = run_train(study, tmp_path, artifact, config(prior=None))
     folder, _ = run_predict(study, trained, tmp_path, artifact, n_samples=2, n_gallery=1)
@@ -667,8 +679,8 @@ def test_a_study_larger_than_memory_is_decoded_alike(
 def test_ridge_of_very_many_trials_is_fitted_from_sums(study, tmp_path, artifact, monkeypatch):
     settings = config(prior=None, prior_training=None)
     plain = run_train(study, tmp_path, artifact, settings, "at_once")
-    monkeypatch.setattr(train, "MANY_TRIALS", N_TRAIN - 1)
-    monkeypatch.delattr(train, "fit_at_once")
+    monkeypatch.setattr(baselines, "MANY_TRIALS", N_TRAIN - 1)
+    monkeypatch.delattr(baselines, "fit_at_once")
     found = load_file(
         run_train(study, tmp_path, artifact, settings, "sums").path("ridge.safetensors")
     )

@@ -9,6 +9,7 @@ from neurodecode.rigour.splits.by_run import RunSplit, folds_by_run
 from neurodecode.rigour.splits.by_stimulus import StimulusSplit, split_by_stimulus
 from neurodecode.rigour.splits.cluster import ClusterSplit
 from neurodecode.rigour.splits.distance import diagnostics
+from neurodecode.rigour.splits.hashed import HashSplit
 from neurodecode.rigour.splits.matched import MatchedSplit
 from neurodecode.rigour.splits.ood import OutOfDistributionSplit
 from neurodecode.rigour.splits.sides import SPLITS, check_filled, count_sides, split_hash
@@ -18,6 +19,7 @@ __all__ = [
     "RUN",
     "SPLITS",
     "ClusterSplit",
+    "HashSplit",
     "MatchedSplit",
     "OutOfDistributionSplit",
     "RunSplit",

@@ -11,7 +11,7 @@ from neurodecode.rigour.abstention import indistinguishable
 from neurodecode.rigour.conformal import calibrate, judge_sets, relative_similarity
 from neurodecode.rigour.conformal import candidate_sets as sets_at
 from neurodecode.rigour.leaks.state import shared_state
-from neurodecode.stages.predict import averaged
+from neurodecode.stages.reading import averaged
 
 SETS = "subject level n_repeats n_cal n n_candidates coverage lo hi mean_size".split()
 MOST_REFERENCE = 2000  # training stimuli that similarities are measured against

@@ -11,7 +11,7 @@ from neurodecode.rigour.bottleneck import Bottleneck, knee, knee_interval, steps
 from neurodecode.rigour.ceilings import decoding_ceiling, noise_free_correlation, response_ceiling
 from neurodecode.rigour.collapse import collapse, recovery_profile
 from neurodecode.stages.encoding import regions_of
-from neurodecode.stages.predict import averaged
+from neurodecode.stages.reading import averaged
 
 CEILING = "subject roi kind n_repeats estimator value lo hi n".split()
 DECODERS = ("model", "ridge")

@@ -9,8 +9,8 @@ from neurodecode.core.seeds import child_rng
 from neurodecode.data.stimuli import data_set_root, kind_of, load_pictures
 from neurodecode.stages.controls import categories_of
 from neurodecode.stages.embed import check_digests
-from neurodecode.stages.predict import averaged, networks
-from neurodecode.stages.reading import aligned
+from neurodecode.stages.predict import networks
+from neurodecode.stages.reading import aligned, averaged
 
 DESCRIBED_PX = 64  # side at which pictures are read to be described
 
