@@ -62,7 +62,9 @@ def neighbours(train, labels, test):
 
 def accuracy(x, labels, pieces, folds):
     """Share of pieces named rightly, by nearest neighbours of power."""
-    rows = [x[t, :, s : s + pieces.n_samples] for t, s in zip(pieces.trial, pieces.start)]
+    rows = [
+        x[t, :, s : s + pieces.n_samples] for t, s in zip(pieces.trial, pieces.start, strict=True)
+    ]
     features, of = power(np.stack(rows)), labels[pieces.trial]
     right = [neighbours(features[a], of[a], features[b]) == of[b] for a, b in folds]
     return np.concatenate(right).mean()
@@ -96,7 +98,7 @@ def umap_on_all(n_trials, rng):
 
 
 def channels_as_samples(n_trials, rng):
-    """Averages of each class; every channel is a sample. Honest: channels of other trials' averages.
+    """Averages of each class, every channel a sample; honest: those of other trials' averages.
 
     Channels share part of their noise, as channels of one reference do.
     """
@@ -123,7 +125,7 @@ def channels_as_samples(n_trials, rng):
     return told
 
 
-def epochs_on_test(n_trials, rng, n_epochs=30):
+def epochs_on_test(n_trials, rng, n_epochs=100):
     """A network trained on noise: its last epoch, and the epoch that does best on test trials."""
     import torch
 
@@ -134,7 +136,7 @@ def epochs_on_test(n_trials, rng, n_epochs=30):
     net = torch.nn.Sequential(
         torch.nn.Linear(N_CHANNELS, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2)
     )
-    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+    optimiser = torch.optim.Adam(net.parameters(), 3e-2)
     curve = []
     for _ in range(n_epochs):
         optimiser.zero_grad()
@@ -144,7 +146,7 @@ def epochs_on_test(n_trials, rng, n_epochs=30):
     return curve[-1], max(curve)
 
 
-def retrieval_on_test(n_trials, rng, n_epochs=30, n_candidates=50, dim=16):
+def retrieval_on_test(n_trials, rng, n_epochs=100, n_candidates=50, dim=16):
     """An embedding decoder on noise: top 1 of the last epoch, and of the best one on test."""
     import torch
 
@@ -155,7 +157,7 @@ def retrieval_on_test(n_trials, rng, n_epochs=30, n_candidates=50, dim=16):
     )
     torch.manual_seed(int(rng.integers(2**31)))
     net = torch.nn.Linear(rows.shape[1], dim)
-    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
     curve = []
     for _ in range(n_epochs):
         optimiser.zero_grad()
