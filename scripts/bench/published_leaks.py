@@ -125,7 +125,7 @@ def channels_as_samples(n_trials, rng):
     return told
 
 
-def epochs_on_test(n_trials, rng, n_epochs=40):
+def epochs_on_test(n_trials, rng, n_epochs=100):
     """A network trained on noise: its last epoch, and the epoch that does best on test trials."""
     import torch
 
@@ -138,7 +138,7 @@ def epochs_on_test(n_trials, rng, n_epochs=40):
     net = torch.nn.Sequential(
         torch.nn.Linear(N_CHANNELS, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2)
     )
-    optimiser = torch.optim.Adam(net.parameters(), 3e-2)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-1)
     curve, train = [], np.flatnonzero(~test)
     for _ in range(n_epochs):
         for batch in np.array_split(rng.permutation(train), max(1, len(train) // 8)):
@@ -162,7 +162,7 @@ def retrieval_on_test(n_trials, rng, n_epochs=40, n_candidates=50, dim=16):
     net = torch.nn.Sequential(
         torch.nn.Linear(rows.shape[1], 32), torch.nn.ReLU(), torch.nn.Linear(32, dim)
     )
-    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-1)
     curve = []
     for _ in range(n_epochs):
         for batch in np.array_split(rng.permutation(n_trials), max(1, n_trials // 8)):
