@@ -87,7 +87,7 @@ ONE = {"subj01": NSD["subj01"]}
 CLIP_L, BIGG = (257, 768), (256, 1664)
 SHAPES = {
     "mindeye1": Shapes(ONE, 32, CLIP_L, blurry=(64, 64, 4)),
-    "mindeye1_low": Shapes(ONE, 8, CLIP_L, blurry=(64, 64, 4)),
+    "mindeye1_low": Shapes(ONE, 8, dim=768, blurry=(64, 64, 4)),
     "mindeye2": Shapes(ONE, 24, BIGG, blurry=(28, 28, 4)),
     "mindbridge": Shapes(NSD, 50, CLIP_L),
     "brainit": Shapes({"subj01": 39548}, 128, BIGG, dim=1280, blurry=(28, 28, 4)),

@@ -80,9 +80,8 @@ class Spy:
 
     def fit(self, x, y, groups, n_classes, sfreq_hz, seed, device, peek=None, also=None):
         """Write down the call."""
-        seen = {"x": x, "y": y, "groups": groups, "peek": peek, "also": also}
-        seen |= {"sfreq_hz": sfreq_hz, "device": device, "seed": seed, "n_classes": n_classes}
-        self.seen.append(seen)
+        told = {"x": x, "y": y, "groups": groups, "peek": peek, "also": also, "seed": seed}
+        self.seen.append(told | {"sfreq_hz": sfreq_hz, "device": device})
         return lambda asked: np.zeros((len(asked), n_classes))
 
 
