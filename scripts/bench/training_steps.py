@@ -151,16 +151,16 @@ def random_data(shapes, sizes, device):
 
 
 def prepared(model, rows, targets):
-    """Fit what a network fits before its training, to the random data."""
-    if hasattr(model, "prepare"):
-        array = lambda tensor: tensor.cpu().numpy()
-        of = {
-            s: {n: array(targets.take(n, r.stimulus)) for n in targets.names()}
-            for s, r in rows.items()
-        }
-        runs = {s: np.arange(len(r)) % 4 for s, r in rows.items()}
-        model.cpu().prepare({s: array(r.responses) for s, r in rows.items()}, of, runs, 0)
-        model.to(targets.device)
+    """Fit what a network fits before its training, to more random data of the same kind."""
+    if not hasattr(model, "prepare"):
+        return
+    rng, n = np.random.default_rng(0), N_PREPARED
+    drawn = lambda shape: rng.normal(size=(n, *shape)).astype(np.float32)
+    of = {"pooled": drawn(targets.pooled.shape[1:])}
+    responses = {s: drawn(r.shape) for s, r in rows.items()}
+    runs = {s: np.arange(n) % 4 for s in rows}
+    model.cpu().prepare(responses, dict.fromkeys(rows, of), runs, 0)
+    model.to(targets.device)
 
 
 def prior_step(row, size, device):
