@@ -18,7 +18,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ STUDIES = {
     ),
     "world_eeg": Study(
         "Simulated EEG (`recipe=world_eeg`): 3 subjects, 64 electrodes, the same pictures",
-        (*EEG, "scaling=whiten", "align.window_s=[0.0,0.4]", "align.step_s=0.008"),
+        (*EEG, "scaling=whiten", "align.window_s=[0.0,0.6]", "align.step_s=0.008"),
     ),
 }
 DECODERS = yaml.safe_load((Path(__file__).with_name("decoders.yaml")).read_text(encoding="utf-8"))
@@ -167,7 +167,7 @@ def tested(store, runs, decoder, device, n_trials):
     return {
         "name": decoder.name,
         "study": decoder.study,
-        "setting": [one.rpartition(".")[2] for one in setting],
+        "setting": [one.removeprefix("train.decoder_training.") for one in setting],
         "seconds": seconds,
         "scores": scores(figures["metrics"]),
         "differences": differences(figures["comparisons"]),
@@ -208,6 +208,12 @@ def interval(three):
     return f"{plain(three[0])} [{plain(three[1])}, {plain(three[2])}]"
 
 
+def save(found, out):
+    """Write the table of what was found so far."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(written(found), indent=1, ensure_ascii=False) + "\n")
+
+
 def main():
     """Search and test every decoder, some at a time; write the table after each."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -215,12 +221,22 @@ def main():
     asked.add_argument("--jobs", type=int, default=2)
     asked.add_argument("--device", default="cpu")
     asked.add_argument("--trials", type=int, default=TRIALS)
-    asked.add_argument("--only", nargs="*")
+    asked.add_argument("--only", nargs="*", help="names, or a study")
+    asked.add_argument("--small", action="store_true", help="recipe=…_small: does it run at all")
     asked.add_argument("--out", type=Path, default=TABLE)
     given = asked.parse_args()
     runs = Path(given.store) / "bench_runs"
     decoders = [Decoder(d["name"], d["study"], tuple(d["overrides"])) for d in DECODERS]
-    decoders = [d for d in decoders if not given.only or d.name in given.only]
+    decoders = [d for d in decoders if not given.only or {d.name, d.study} & {*given.only}]
+    if given.small:
+        small = {
+            "recipe=world": "recipe=world_small",
+            "scaling=whiten": "preprocess.method.high_pass_hz=0.5",
+        }
+        small["recipe=world_eeg"] = "recipe=world_eeg_small"
+        for name, study in STUDIES.items():
+            overrides = tuple(small.get(o, o) for o in study.overrides)
+            STUDIES[name] = replace(study, overrides=overrides)
     for name in {d.study for d in decoders}:
         own = [*STUDIES[name].overrides, *COMMON, f"device={given.device}", f"stages=[{PREPARED}]"]
         run(given.store, runs / name, own)
@@ -229,15 +245,14 @@ def main():
     def one(decoder):
         try:
             found.append(tested(given.store, runs, decoder, given.device, given.trials))
-            print(json.dumps(found[-1]), flush=True)
+            save(found, given.out)
+            print(decoder.name, interval(found[-1]["scores"]["model"]), flush=True)
         except RuntimeError as error:
             failed[decoder.name] = str(error)
             print(f"FAILED {decoder.name}: {error}", flush=True)
 
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(one, decoders))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written(found), indent=1, ensure_ascii=False) + "\n")
     sys.exit(f"{len(failed)} failed: {', '.join(failed)}" if failed else 0)
 
 
