@@ -263,7 +263,6 @@ WITHOUT = {  # how a condition is named inside a sentence
 COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; controls are grey
     "model": "#0b5cad",
     "ridge": "#c8590a",
-    "linear": "#c8590a",
     "category_oracle": "#8a6d00",
     "true_features": "#067a5b",
     "shuffled": "#4b535d",
@@ -272,6 +271,7 @@ COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; co
     "matched_noise": "#8b949e",
     "nuisance_only": "#4b535d",
     "prior_only": "#8b949e",
+    "linear": "#7a5c00",
     "dealt": "#4b535d",
     "majority": "#8b949e",
 }
@@ -285,6 +285,8 @@ MARKERS = {  # as matplotlib calls them; a condition that is not listed is a dot
     "matched_noise": "s",
     "nuisance_only": "v",
     "prior_only": "v",
+    "dealt": "D",
+    "majority": "D",
 }
 
 
