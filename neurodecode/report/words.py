@@ -271,7 +271,6 @@ COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; co
     "matched_noise": "#8b949e",
     "nuisance_only": "#4b535d",
     "prior_only": "#8b949e",
-    "linear": "#7a5c00",
     "dealt": "#4b535d",
     "majority": "#8b949e",
 }
