@@ -263,7 +263,6 @@ WITHOUT = {  # how a condition is named inside a sentence
 COLOURS = {  # Okabe & Ito's colours, told apart by colour-blind readers too; controls are grey
     "model": "#0b5cad",
     "ridge": "#c8590a",
-    "linear": "#c8590a",
     "category_oracle": "#8a6d00",
     "true_features": "#067a5b",
     "shuffled": "#4b535d",
@@ -285,6 +284,8 @@ MARKERS = {  # as matplotlib calls them; a condition that is not listed is a dot
     "matched_noise": "s",
     "nuisance_only": "v",
     "prior_only": "v",
+    "dealt": "D",
+    "majority": "D",
 }
 
 

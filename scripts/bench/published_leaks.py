@@ -203,7 +203,7 @@ def table(n_studies, n_trials, seed=0, with_umap=True):
     lines = []
     for leak, what, chance, one in cases:
         rng = np.random.default_rng(seed)
-        times = 4 if leak.startswith("epoch") else 1  # quick, and a smaller effect
+        times = 4 if leak.startswith(("epoch", "channels")) else 1  # quick, and they vary more
         found = np.array([one(rng) for _ in range(times * n_studies)])
         lines.append(Line(leak, what, *found.T, chance))
     return lines
