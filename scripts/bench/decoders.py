@@ -14,7 +14,10 @@ are in the store are found again.
 """
 
 import argparse
+import itertools
 import json
+import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +33,7 @@ PREPARED = "simulate,index,embed,split,preprocess,align"
 TRIALS = 6
 EPOCHS = 24
 METRIC = "brain_to_image_top1"
+CARDS, TURN = 1, itertools.count()  # GPUs, and whose turn it is
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def run(store, folder, overrides):
     """Run the pipeline; return the folder of the run."""
     command = [sys.executable, "-m", "neurodecode.cli", "run", *overrides, "name=bench"]
     command += [f"store={store}", f"hydra.run.dir={folder}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    card = {"CUDA_VISIBLE_DEVICES": str(next(TURN) % CARDS)} if CARDS > 1 else {}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | card)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-800:]}{done.stderr[-1500:]}")
     return Path(folder)
@@ -143,23 +148,19 @@ def differences(comparisons):
     return {c["b"]: [c["difference"], c["lo"], c["hi"]] for c in rows}
 
 
-def searched(store, runs, decoder, device, n_trials):
-    """Try the settings; return those of the best validation score, and what the search cost."""
-    tried = []
-    for number, setting in enumerate(drawn(n_trials)):
-        folder = Path(runs) / decoder.name / str(number)
-        own = [*STUDIES[decoder.study].overrides, *decoder.overrides, *COMMON, *setting]
-        run(store, folder, [*own, f"device={device}", f"stages=[{PREPARED},train]"])
-        score, seconds = validated(folder)
-        tried.append((score, setting, seconds))
-    best = max(tried, key=lambda one: one[0])
-    return best[1], sum(seconds for *_, seconds in tried) / len(tried)
+def tried(store, runs, decoder, device, number, setting):
+    """Train by one of the settings; its validation score, the setting and the seconds it took."""
+    folder = Path(runs) / plain(decoder.name) / str(number)
+    own = [*STUDIES[decoder.study].overrides, *decoder.overrides, *COMMON, *setting]
+    run(store, folder, [*own, f"device={device}", f"stages=[{PREPARED},train]"])
+    score, seconds = validated(folder)
+    return score, setting, seconds
 
 
-def tested(store, runs, decoder, device, n_trials):
-    """Search, then open the test rows once: what the table says of a decoder."""
-    setting, seconds = searched(store, runs, decoder, device, n_trials)
-    folder = Path(runs) / decoder.name / "test"
+def tested(store, runs, decoder, device, trials):
+    """Take the best setting and open the test rows once: what the table says of a decoder."""
+    setting = max(trials, key=lambda one: one[0])[1]
+    folder = Path(runs) / plain(decoder.name) / "test"
     own = [*STUDIES[decoder.study].overrides, *decoder.overrides, *COMMON, *setting]
     scored = [f"device={device}", f"stages=[{PREPARED},train,predict,evaluate]", "metric=retrieval"]
     run(store, folder, [*own, *scored, "predict.halves=false"])
@@ -168,10 +169,15 @@ def tested(store, runs, decoder, device, n_trials):
         "name": decoder.name,
         "study": decoder.study,
         "setting": [one.removeprefix("train.decoder_training.") for one in setting],
-        "seconds": seconds,
+        "seconds": sum(seconds for *_, seconds in trials) / len(trials),
         "scores": scores(figures["metrics"]),
         "differences": differences(figures["comparisons"]),
     } | counted(folder)
+
+
+def plain(name):
+    """A name as a folder's."""
+    return re.sub(r"\W+", "_", name)
 
 
 def written(found):
@@ -214,46 +220,68 @@ def save(found, out):
     out.write_text(json.dumps(written(found), indent=1, ensure_ascii=False) + "\n")
 
 
-def main():
-    """Search and test every decoder, some at a time; write the table after each."""
+def asked_for():
+    """What is asked for on the command line."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--store", required=True)
-    asked.add_argument("--jobs", type=int, default=2)
+    asked.add_argument("--jobs", type=int, default=2, help="runs at a time")
     asked.add_argument("--device", default="cpu")
+    asked.add_argument("--cards", type=int, default=1, help="GPUs that runs are dealt to")
     asked.add_argument("--trials", type=int, default=TRIALS)
     asked.add_argument("--only", nargs="*", help="names, or a study")
     asked.add_argument("--small", action="store_true", help="recipe=…_small: does it run at all")
-    asked.add_argument("--out", type=Path, default=TABLE)
-    given = asked.parse_args()
-    runs = Path(given.store) / "bench_runs"
+    asked.add_argument("--out", type=Path, default=TABLE, help="what stands there is kept")
+    return asked.parse_args()
+
+
+def main():
+    """Search and test every decoder, some runs at a time; write the table after each."""
+    global CARDS
+    given = asked_for()
+    CARDS, runs = given.cards, Path(given.store) / "bench_runs"
+    found = json.loads(given.out.read_text())["found"] if given.out.exists() else []
     decoders = [Decoder(d["name"], d["study"], tuple(d["overrides"])) for d in DECODERS]
     decoders = [d for d in decoders if not given.only or {d.name, d.study} & {*given.only}]
+    decoders = [d for d in decoders if d.name not in {f["name"] for f in found}]
     if given.small:
-        small = {
-            "recipe=world": "recipe=world_small",
-            "scaling=whiten": "preprocess.method.high_pass_hz=0.5",
-        }
-        small["recipe=world_eeg"] = "recipe=world_eeg_small"
-        for name, study in STUDIES.items():
-            overrides = tuple(small.get(o, o) for o in study.overrides)
-            STUDIES[name] = replace(study, overrides=overrides)
-    for name in {d.study for d in decoders}:
-        own = [*STUDIES[name].overrides, *COMMON, f"device={given.device}", f"stages=[{PREPARED}]"]
-        run(given.store, runs / name, own)
-    found, failed = [], {}
-
-    def one(decoder):
-        try:
-            found.append(tested(given.store, runs, decoder, given.device, given.trials))
-            save(found, given.out)
-            print(decoder.name, interval(found[-1]["scores"]["model"]), flush=True)
-        except RuntimeError as error:
-            failed[decoder.name] = str(error)
-            print(f"FAILED {decoder.name}: {error}", flush=True)
-
+        shrink()
+    failed = []
     with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(one, decoders))
+        prepared = {d.study: f"stages=[{PREPARED}]" for d in decoders}
+        args = [
+            (runs / s, [*STUDIES[s].overrides, *COMMON, stages]) for s, stages in prepared.items()
+        ]
+        list(pool.map(lambda a: run(given.store, a[0], [*a[1], f"device={given.device}"]), args))
+        how = given.store, runs
+        trials = {
+            d.name: [
+                pool.submit(tried, *how, d, given.device, number, setting)
+                for number, setting in enumerate(drawn(given.trials))
+            ]
+            for d in decoders
+        }
+
+        def one(decoder):
+            try:
+                own = [trial.result() for trial in trials[decoder.name]]
+                found.append(tested(*how, decoder, given.device, own))
+                save(found, given.out)
+                print(decoder.name, interval(found[-1]["scores"]["model"]), flush=True)
+            except RuntimeError as error:
+                failed.append(decoder.name)
+                print(f"FAILED {decoder.name}: {error}", flush=True)
+
+        with ThreadPoolExecutor(given.jobs) as testing:
+            list(testing.map(one, decoders))
     sys.exit(f"{len(failed)} failed: {', '.join(failed)}" if failed else 0)
+
+
+def shrink():
+    """Take the small studies instead."""
+    small = {"recipe=world": "recipe=world_small", "recipe=world_eeg": "recipe=world_eeg_small"}
+    small["scaling=whiten"] = "preprocess.method.high_pass_hz=0.5"
+    for name, study in STUDIES.items():
+        STUDIES[name] = replace(study, overrides=tuple(small.get(o, o) for o in study.overrides))
 
 
 if __name__ == "__main__":

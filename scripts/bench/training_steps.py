@@ -110,12 +110,15 @@ CLASSIFIERS = {  # channels, samples, rate in Hz, classes, trials
     "ecog_cnn_lstm": (46, 3000, 1000.0, 3, 100),
 }
 PHASES = {"duin": ("autoencoder", "masked model", "classifier")}
+QUICK = {
+    "brainit": ["train.model.covariance=spherical"]
+}  # minutes of clustering, no matter to a step
 PRIORS = {"mindeye1": ((257, 768), 32), "mindeye2": ((256, 1664), 24)}
 
 
 def step_of(row, size, device):
     """A network and what one step of its training does: (model, step, trials in a step)."""
-    config = composed([f"experiment={row}", f"size={size}", "name=t"])["train"]
+    config = composed([f"experiment={row}", f"size={size}", "name=t", *QUICK.get(row, [])])["train"]
     shapes = SHAPES[row] if size == "published" else SHAPES[row].tiny()
     sizes = shapes.sizes()
     torch.manual_seed(0)
