@@ -43,6 +43,5 @@ def test_a_row_goes_to_a_report_with_its_controls(row, store, tmp_path, monkeypa
     assert "The published decoder" in page
     figures = json.loads((tmp_path / "run" / "figures.json").read_text())
     conditions = {line["condition"] for line in figures["metrics"]}
-    classified = {"classifier", "linear", "dealt", "nuisance"}
-    wanted = CONTROLS | {"model"} if "model" in conditions else classified
-    assert wanted <= conditions
+    of_classes = {"linear", "dealt", "majority", "nuisance"}
+    assert {"model"} | (of_classes if "dealt" in conditions else CONTROLS) <= conditions
