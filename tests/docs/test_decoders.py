@@ -63,6 +63,7 @@ def test_no_quirk_is_on_unless_asked_and_each_can_be_turned_on(row):
     assert all(len(how.split()) > 1 for how in words), "a quirk says how, or why not"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_the_published_size_composes_with_the_published_target_and_generator(row):
     about = rows()[row]["published"]
