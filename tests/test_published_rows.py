@@ -11,7 +11,7 @@ from tests.docs.test_decoders import ROWS
 CONTROLS = {"ridge", "shuffled", "shuffled_within", "mean_brain", "matched_noise", "prior_only"}
 LESS = ["threads=1", "device=cpu", "evaluate.n_bootstrap=100", "evaluate.n_permutations=100"]
 LESS += ["classify.n_bootstrap=200", "classify.n_permutations=200", "report.n_gallery=4"]
-LESS += ["reconstruct.conditions=[ridge,shuffled]"]
+LESS += ["reconstruct.conditions=[ridge,shuffled]", "metric=[retrieval,pixcorr,ssim]"]
 EEG = ["recipe=world_eeg_tiny", "preprocess=epochs", "aligner=identity", "model=conv_encoder"]
 
 

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.heads import check_trials
+from neurodecode.models.per_subject import network_of, of_subjects
 from neurodecode.models.published_keys import Shapes, convolutions_of, renamed, shape_of, start_of
+from neurodecode.models.side_heads import SideHeads
 from neurodecode.models.tsconv import TSConv, n_steps, projection
 
 SYSTEM = "ATM-S"
@@ -224,7 +225,7 @@ class ATM(nn.Module):
         how = (n_heads, d_ff, filters, kernel, pool, stride, dropout, projection_dropout, compat)
         make = lambda n: ATMS(n, sizes.n_times, sizes.dim, rows, None, *how)
         self.encoders = of_subjects(sizes, shared, make)
-        self.beside = Beside(sizes, sizes.dim)
+        self.beside = SideHeads(sizes, sizes.dim, detached=True)
 
     def forward(self, responses: Tensor, subject: str) -> BrainOutput:
         """Decode trials of one subject, (n_trials, n_channels, n_times)."""

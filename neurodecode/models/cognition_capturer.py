@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.heads import check_trials
+from neurodecode.models.per_subject import network_of, of_subjects
 from neurodecode.models.published_keys import Shapes, convolutions_of, renamed, shape_of, start_of
+from neurodecode.models.side_heads import SideHeads
 from neurodecode.models.tsconv import TSConv, n_steps, projection
 
 SYSTEM = "CognitionCapturer"
@@ -136,7 +137,7 @@ class CognitionCapturer(nn.Module):
         how = (d_ff, filters, kernel, pool, stride, dropout)
         make = lambda n_channels: Cogcap(n_channels, sizes.n_times, sizes.dim, *how)
         self.encoders = of_subjects(sizes, shared, make)
-        self.beside = Beside(sizes, sizes.dim)
+        self.beside = SideHeads(sizes, sizes.dim, detached=True)
 
     def forward(self, responses: Tensor, subject: str) -> BrainOutput:
         """Decode trials of one subject, (n_trials, n_channels, n_times)."""

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, PartShare
 from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.electrode_attention import graph_attention, self_attention
 from neurodecode.models.heads import check_trials
+from neurodecode.models.per_subject import network_of, of_subjects
 from neurodecode.models.published_keys import Shapes, convolutions_of, start_of
+from neurodecode.models.side_heads import SideHeads
 from neurodecode.models.tsconv import TSConv, n_steps, projection
 
 MARKS = {"self": "0.fn.0.weight", "graph": "0.fn.0.conv1.bias"}  # keys that tell the attention
@@ -113,7 +114,7 @@ class NICE(nn.Module):
         how = (attention, filters, kernel, pool, stride, dropout, compat)
         make = lambda n_channels: Encoder(n_channels, sizes.n_times, sizes.dim, *how)
         self.encoders = of_subjects(sizes, shared, make)
-        self.beside = Beside(sizes, sizes.dim)
+        self.beside = SideHeads(sizes, sizes.dim, detached=True)
 
     def forward(self, responses: Tensor, subject: str) -> BrainOutput:
         """Decode trials of one subject, (n_trials, n_channels, n_times)."""

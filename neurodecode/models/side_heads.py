@@ -1,4 +1,4 @@
-"""What a trial's code says beside the pooled embedding: image tokens and a blurry picture."""
+"""What a trial's code says beside the pooled embedding: image tokens and a low-level picture."""
 
 import math
 
@@ -17,11 +17,13 @@ class SideHeads(nn.Module):
         Of the code.
     tokens : bool
         Whether tokens are read here.
+    detached : bool
+        Leave the code alone: the network beside which these heads stand trains as published.
     """
 
-    def __init__(self, sizes: Sizes, width: int, tokens: bool = True):
+    def __init__(self, sizes: Sizes, width: int, tokens: bool = True, detached: bool = False):
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.detached = sizes, detached
         n_values = sizes.n_tokens * sizes.token_dim if tokens else 0
         self.tokens = nn.Linear(width, n_values) if n_values else None
         self.blurry = nn.Linear(width, math.prod(sizes.blurry)) if sizes.blurry else None
@@ -32,6 +34,7 @@ class SideHeads(nn.Module):
     def forward(self, code: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Read codes: tokens (n, n_tokens, token_dim), and blurry pictures (n, *blurry)."""
         sizes, tokens, blurry = self.sizes, None, None
+        code = code.detach() if self.detached else code
         if self.tokens is not None:
             tokens = self.tokens(code).unflatten(1, (sizes.n_tokens, sizes.token_dim))
         if self.blurry is not None:

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from neurodecode.core.ranges import PartShare
 from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.beside import Beside, network_of, of_subjects
 from neurodecode.models.heads import check_trials
+from neurodecode.models.per_subject import network_of, of_subjects
 from neurodecode.models.published_keys import Shapes, renamed, shape_of, start_of
+from neurodecode.models.side_heads import SideHeads
 
 TRIALS = ((17, 250), (63, 250), (271, 201))  # electrodes, samples: of THINGS-EEG2 and THINGS-MEG
 
@@ -85,7 +86,7 @@ class UBP(nn.Module):
         self.sizes = sizes
         make = lambda n_channels: EEGProject(sizes.dim, n_channels, sizes.n_times, dropout)
         self.encoders = of_subjects(sizes, shared, make)
-        self.beside = Beside(sizes, sizes.dim)
+        self.beside = SideHeads(sizes, sizes.dim, detached=True)
 
     def forward(self, responses: Tensor, subject: str) -> BrainOutput:
         """Decode trials of one subject, (n_trials, n_channels, n_times)."""
