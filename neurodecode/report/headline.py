@@ -73,8 +73,9 @@ def _of_categories(metrics):
     rows = metrics[metrics["kind"] == "model"].drop_duplicates(["subject", "metric"])
     subject = ALL if ALL in set(rows["subject"]) else rows["subject"].iloc[0]
     mine = rows[rows["subject"] == subject].set_index("metric")
+    unit = "trials" if "dealt" in set(metrics["condition"]) else "blocks"
     told = {
-        "accuracy": "the decoder names {} of held-out blocks rightly, where chance is {}",
+        "accuracy": f"the decoder names {{}} of held-out {unit} rightly, where chance is {{}}",
         "zero_shot": "of two categories it was never shown it tells the right one in {}, chance {}",
     }
     score = lambda row: f"{number(row['value'])} {interval(row['lo'], row['hi'])}".strip()

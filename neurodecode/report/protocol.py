@@ -34,6 +34,7 @@ def protocol(inputs, configs):
             "beta_preparation": configs.get("preprocess"),
             "fit_rows": fit_rows(inputs, configs),
             "selection": epochs(configs.get("train", {})),
+            "folds": folds(configs.get("classify")),
             "leaks_allowed": sorted(leaks(inputs)["allowed"]),
             "interval": {k: evaluate.get(k) for k in ("interval", "level")},
         },
@@ -119,6 +120,12 @@ def epochs(train):
     """Which epoch of each training was kept: ``best`` on validation rows, or ``last``."""
     plans = {name: plan for name, plan in train.items() if isinstance(plan, dict)}
     return {name: plan["select"] for name, plan in sorted(plans.items()) if "select" in plan}
+
+
+def folds(classify):
+    """What was held out, and as what trials were read, where these were classified; else None."""
+    named = ("folds", "n_folds", "window_s", "step_s", "label")
+    return None if classify is None else {name: classify[name] for name in named}
 
 
 def leaks(inputs):
