@@ -213,6 +213,7 @@ class Run:
 
     def __init__(self, model: nn.Module, plan: Plan, rank: Rank = ALONE):
         self.model, self.plan, self.rank = model, plan, rank
+        self.trained = [p for p in model.parameters() if p.requires_grad]
         self.device = next(model.parameters()).device
         # one kernel for all weights on a GPU; None: torch's choice, whose bits are those of before
         fused = True if self.device.type == "cuda" else None
@@ -322,10 +323,10 @@ class Run:
             torch.manual_seed(child_seed(self.plan.seed, *names))
 
     def _descend(self, total: Tensor) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # what the optimiser does not hold, too
         total.backward()
         if self.plan.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.grad_clip)
+            nn.utils.clip_grad_norm_(self.trained, self.plan.grad_clip)
         self.optimiser.step()
         self.averaged.update_parameters(self.model)
         self.step += 1

@@ -220,6 +220,7 @@ class ATM(nn.Module):
     ):
         super().__init__()
         self.sizes = sizes
+        self.rows_of_subjects = "the table of subjects" if shared else None
         self.row = {s: _number(s) if compat else k for k, s in enumerate(sizes.channels)}
         rows = subject_rows or (10 if compat else len(self.row))
         how = (n_heads, d_ff, filters, kernel, pool, stride, dropout, projection_dropout, compat)

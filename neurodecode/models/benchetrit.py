@@ -138,7 +138,7 @@ class Benchetrit(nn.Module):
     ):
         super().__init__()
         check_times(sizes, "benchetrit")
-        self.sizes = sizes
+        self.sizes, self.rows_of_subjects = sizes, "the matrices of subjects"
         self.subjects = Subjects(sizes, "benchetrit")
         self.net = MegModule(
             sizes.n_times,

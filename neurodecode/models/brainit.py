@@ -218,12 +218,19 @@ class BrainIT(nn.Module):
         if self.tuning.is_due(epoch):
             self.begun()
 
-    def begun(self) -> None:
-        """Give a new subject's vertices the embeddings of those tuned likest; freeze the others."""
+    def begun(self, random: set[str] | None = None) -> None:
+        """Give a new subject's vertices the embeddings of those tuned likest; freeze the others.
+
+        Parameters
+        ----------
+        random : set of str, optional
+            Parameters that a start left random: embeddings that came with it stay. None: all are.
+        """
         self.tuning.begin()
         new = self.tuning.new_subject
-        if new is not None:
-            for branch in self._branches():
+        for name in ("semantic", "structural") if new is not None else ():
+            branch, key = getattr(self, name), f"{name}.voxel_embed.{new}"
+            if branch is not None and (random is None or key in random):
                 with torch.no_grad():
                     branch.voxel_embed[new].copy_(self._of_likest("voxel_embed", branch))
         _freeze_again(self)

@@ -181,6 +181,7 @@ class Brainmagick(nn.Module):
         super().__init__()
         _check(sizes, readout)
         self.sizes, self.readout = sizes, readout
+        self.rows_of_subjects = "net.subject_layers.weights"
         self.subjects = Subjects(sizes, "brainmagick")
         self.net = SimpleConv(
             sizes.token_dim if readout == "time" else sizes.dim,

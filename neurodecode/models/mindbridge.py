@@ -285,8 +285,11 @@ class MindBridgeDecoder(nn.Module):
         if self.tuning.is_due(epoch):
             self.begun()
 
-    def begun(self) -> None:
-        """Freeze all but the new subject's part: the others come trained, or are learnt."""
+    def begun(self, random: set[str] | None = None) -> None:
+        """Freeze all but the new subject's part: the others come trained, or are learnt.
+
+        What a start left random, `random`, does not matter here.
+        """
         self.tuning.begin()
         _freeze_again(self)
 

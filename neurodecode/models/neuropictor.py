@@ -63,6 +63,8 @@ class FlatMapEncoder(nn.Module):
         super().__init__()
         if map_px % patch_px:
             raise ValueError(f"a map of {map_px} cells cannot be cut into patches of {patch_px}")
+        if embed_dim % num_heads:
+            raise ValueError(f"embed_dim is {embed_dim}, no multiple of num_heads, {num_heads}")
         side = map_px // patch_px
         self.patch_embed = nn.Module()
         self.patch_embed.proj = nn.Conv2d(in_chans, embed_dim, patch_px, stride=patch_px)

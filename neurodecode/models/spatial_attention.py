@@ -72,6 +72,7 @@ class ChannelMerger(nn.Module):
 
     def __init__(self, n_out: int = 270, basis: int = 2048, radius: float = 0.2):
         super().__init__()
+        fourier_basis(torch.zeros(1, 2), basis)  # refuses a size that is none
         self.heads = nn.Parameter(torch.randn(n_out, basis) / math.sqrt(basis))
         self.radius = radius
 

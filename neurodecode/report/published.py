@@ -21,7 +21,8 @@ def as_published(study):
     about = study.published
     if not about:
         return None
-    figures = {metric_label(name): value for name, value in (about.get("figures") or {}).items()}
+    said = (about.get("figures") or {}).items()  # null: of another row that this one begins from
+    figures = {metric_label(name): value for name, value in said if value is not None}
     return render(
         "published.html.j2",
         system=about["system"],

@@ -21,7 +21,7 @@ def untrained_prior(config, tables, starts, out):
     if config.prior_training is not None and not prior.descends:
         how = "comes trained and is not trained again" if prior.comes_trained else "is no network"
         raise ValueError(f"this prior {how}: prior_training=null")
-    begun = starting.begin_prior(prior, starts, out)
+    begun = starting.begin_prior(prior, starts, config.prior, out)
     if config.prior_training is None and prior.descends and not begun:
         raise ValueError(
             "this prior is trained in the run, but prior_training is null: say how to train it, or "

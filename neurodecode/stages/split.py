@@ -106,7 +106,7 @@ def with_first_runs(trials, labels, n_runs):
         if not own.any():
             known = ", ".join(sorted(set(trials["subject"])))
             raise UserError(f"split.train_runs names {subject!r}; there are {known}")
-        order = trials[own].groupby(["session", "run"], dropna=False).ngroup()
+        order = trials[own].groupby(["session", "run"], dropna=False, sort=False).ngroup()
         labels[np.flatnonzero(own)[order >= n]] = UNUSED
     return labels
 

@@ -5,7 +5,7 @@ the artifact of an earlier run's stage train (weights.safetensors). Its tensors 
 shape; what it has no tensor for begins at random, and the log says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,6 +19,8 @@ IMPORTED = ("model.safetensors", "config.json", "prior.safetensors")
 TRAINED = ("weights.safetensors", "config.json")
 SHOWN = 4  # names in a line of the log
 SCALE = {"mean": "targets/tokens_mean", "std": "targets/tokens_std"}
+# Options of a prior by which equal weights mean something else, and what they are where unsaid.
+MEANING = {"image_embed_scale": 1.0, "compat": False, "n_steps": 100, "linear_components": 0}
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class Start:
         By key; of the prior none where the folder has none.
     scale : dict of Tensor, or None
         Mean and deviation by which tokens are standardised; None: they are as the target says them.
-    model : dict
-        The node it was made of.
+    model, prior_node : dict
+        The nodes they were made of.
+    subjects : list of str
+        Of the network; [] where that is unsaid.
     """
 
     folder: Path
@@ -41,6 +45,8 @@ class Start:
     prior: dict
     scale: dict | None
     model: dict
+    prior_node: dict = field(default_factory=dict)
+    subjects: list = field(default_factory=list)
 
 
 def named(start) -> list[Path]:
@@ -78,8 +84,8 @@ def check_one_start(starts, linear_start) -> None:
         )
 
 
-def begin_decoder(decoder, starts, node, out) -> None:
-    """Give a network the weights of its starts, one after the other, and tell what stays random.
+def begin_decoder(decoder, starts, node, out) -> set:
+    """Give a network the weights of its starts, one after the other; name what stays random.
 
     Parameters
     ----------
@@ -97,6 +103,7 @@ def begin_decoder(decoder, starts, node, out) -> None:
     left = {name for name, _ in decoder.named_parameters()}
     for start in starts:
         own = decoder.state_dict()
+        _check_rows(decoder, start)
         fits, alike = _placed(own, start, node, subjects_of(decoder))
         decoder.load_state_dict(own | fits)
         left -= fits.keys()
@@ -114,15 +121,23 @@ def begin_decoder(decoder, starts, node, out) -> None:
                 out.log(f"decoder: train.model.{name} is {node[name]}, and was {was}")
     if starts:
         _tell_random(left, subjects_of(decoder), out)
+    return left
 
 
-def begin_prior(prior, starts, out) -> bool:
-    """Give a prior the weights of the start that has all of its own; say whether one had."""
+def begin_prior(prior, starts, node, out) -> bool:
+    """Give a prior the weights of the start that has all of its own; say whether one had.
+
+    Raises
+    ------
+    ValueError
+        If they were made with other options that give them another meaning.
+    """
     own = prior.state_dict()
     needed = {name for name, _ in prior.named_parameters(remove_duplicate=False)}
     for start in (s for s in starts if s.prior and not prior.comes_trained):
         fits = fitting(own, start.prior)
         if needed and needed <= fits.keys():
+            _check_meaning(node, start)
             prior.load_state_dict(own | fits)
             out.log(f"prior: begins as in {start.folder}")
             return True
@@ -147,12 +162,33 @@ def token_scale(statistics, starts, out) -> dict:
     if not starts or there["mean"] is None:
         return {}
     scale = starts[0].scale
+    for other in starts[1:]:
+        if not _alike(scale, other.scale):
+            raise ValueError(
+                f"{starts[0].folder} and {other.folder} say tokens in different scales: begin with "
+                "one of them, or train both on the same stimuli"
+            )
     if scale is None:
         out.log("tokens are not standardised: imported weights say them as their target does")
         return {SCALE["mean"]: 0 * there["mean"], SCALE["std"]: np.ones_like(there["std"])}
     if any(scale[part].shape != there[part].shape for part in SCALE):
         return {}
     return {SCALE[part]: np.float32(scale[part]) for part in SCALE}
+
+
+def check_phases(decoder, starts) -> None:
+    """Refuse to learn first what comes trained.
+
+    Raises
+    ------
+    ValueError
+    """
+    first = getattr(getattr(decoder, "tuning", None), "source_epochs", 0)
+    if starts and first:
+        raise ValueError(
+            f"train.start={starts[0].folder} and train.model.source_epochs={first}: the other "
+            "subjects come trained, or are learnt first; give train.model.source_epochs=0"
+        )
 
 
 def freeze(decoder, patterns) -> None:
@@ -241,15 +277,51 @@ def _opened(folder):
     model = about.get("model")
     if not isinstance(model, dict):
         raise ValueError(f"{config} names no model: it is no folder to begin with; import it again")
+    node = about.get("prior") if isinstance(about.get("prior"), dict) else {}
     if weights.name == IMPORTED[0]:
         prior = folder / IMPORTED[2]
-        return Start(
-            folder, tensors, read_tensors(prior, "torch") if prior.is_file() else {}, None, model
-        )
+        of_prior = read_tensors(prior, "torch") if prior.is_file() else {}
+        return Start(folder, tensors, of_prior, None, model, node, about.get("subjects") or [])
     part = lambda name: {k.removeprefix(name): a for k, a in tensors.items() if k.startswith(name)}
     scale = {name: tensors.get(key) for name, key in SCALE.items()}
     known = scale if all(array is not None for array in scale.values()) else None
-    return Start(folder, part("decoder/"), part("prior/"), known, model)
+    subjects = list((about.get("sizes") or {}).get("channels") or [])
+    return Start(folder, part("decoder/"), part("prior/"), known, model, node, subjects)
+
+
+def _check_meaning(node, start):
+    here = {name: node.get(name, value) for name, value in MEANING.items()}
+    there = {name: start.prior_node.get(name, value) for name, value in MEANING.items()}
+    other = next((name for name in MEANING if here[name] != there[name]), None)
+    if start.prior_node and other:
+        raise ValueError(
+            f"train.prior.{other} is {_said(here[other])}, and the prior of {start.folder} was "
+            f"made with {_said(there[other])}: its weights would mean something else; give "
+            f"train.prior.{other}={_said(there[other])}"
+        )
+
+
+def _check_rows(decoder, start):
+    """Refuse a start whose subjects are others, where one tensor has a row for each."""
+    rows = getattr(decoder, "rows_of_subjects", None)
+    here = subjects_of(decoder)
+    if rows and start.subjects and sorted(start.subjects) != sorted(here):
+        raise ValueError(
+            f"{rows} of {start.folder} has a row for each of {', '.join(start.subjects)}, and this "
+            f"study has {', '.join(here)}: name the same subjects"
+        )
+
+
+def _alike(one, other):
+    if one is None or other is None:
+        return one is other
+    return all(np.array_equal(one[part], other[part]) for part in SCALE)
+
+
+def _said(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else value
 
 
 def _placed(own, start, node, subjects):
@@ -258,6 +330,13 @@ def _placed(own, start, node, subjects):
         raise ValueError(
             f"train.start={start.folder} is of {start.model.get('_target_')}, and train.model is "
             f"{node.get('_target_')}: equal names would mean other layers; choose its model"
+        )
+    here, there = (bool(made.get("compat", False)) for made in (node, start.model))
+    if here != there:
+        raise ValueError(
+            f"train.model.compat is {_said(here)}, and {start.folder} was made with "
+            f"{_said(there)}: equal weights would decode otherwise; give "
+            f"train.model.compat={_said(there)}"
         )
     once = {key: _without(key, subjects) for key in own.keys() - start.decoder.keys()}
     alike = {key: name for key, name in once.items() if name in start.decoder}

@@ -86,6 +86,11 @@ class TrainConfig:
         for name in ("decoder_training", "prior_training"):
             if "seed" in (getattr(self, name) or {}):
                 raise ValueError(f"{name}.seed is not free: it follows from train.seed")
+        if self.permutation is not None and self.start:
+            raise ValueError(
+                "train.permutation deals pictures anew, and train.start has seen them as they "
+                "were: begin at random (train.start=null)"
+            )
         starting.check_trained(self.decoder_training, self.start)
 
 
@@ -147,10 +152,11 @@ def run(config, inputs, out):
     )
     if "code" in tables and config.linear_start is not None:
         start_at_ridge(decoder, ridge, subjects, prior, config.linear_start)
-    starting.begin_decoder(decoder, starts, config.model, out)
+    starting.check_phases(decoder, starts)
+    random = starting.begin_decoder(decoder, starts, config.model, out)
     prepare(decoder, train, stimuli, tables, child_seed(config.seed, "prepared"))
     if starts and hasattr(decoder, "begun"):
-        decoder.begun()
+        decoder.begun(random)
     starting.freeze(decoder, config.freeze)
     decoder, history = train_decoder(config, decoder, rows, val_rows, targets, out)
     weights = state("decoder", decoder) | statistics

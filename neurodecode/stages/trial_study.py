@@ -102,6 +102,11 @@ def read_study(inputs, label, window_s=None, step_s=None):
         x, trials = inputs.responses(subject, rows="train+val+test")
         own = class_of(inputs, trials, label)
         known = ~np.isin(own, MISSING)
+        if not known.any():
+            raise UserError(
+                f"classify.label={label}: {subject} has no trial with a class; leave it out "
+                "(subjects=…)"
+            )
         x = x if x.ndim == 3 else x[:, :, None]
         responses[subject], trials = x[known], trials[known].reset_index(drop=True)
         nuisance[subject] = _nuisance(inputs, subject, trials)

@@ -264,6 +264,33 @@ def test_a_training_process_killed_by_the_system_resumes_to_the_same_weights(tmp
     assert resumed.stdout == whole.stdout != ""
 
 
+def test_gradients_of_what_is_not_trained_count_nowhere(tmp_path):
+    def make():
+        model = network()
+        model[3].weight.requires_grad_(False)
+        return model
+
+    def thaws(model, rows, epoch):  # a network that says so itself, later
+        model[3].weight.requires_grad_(True)
+        return loss(model, rows, epoch)
+
+    plan = Plan(n_epochs=4, learning_rate=0.01, grad_clip=0.01)
+    how = {"checkpoint": tmp_path / "state.pt", "checkpoint_every": 1}
+    steps = []
+
+    def dies(model, rows, epoch):
+        steps.append(1)
+        if len(steps) == 10:
+            raise Killed
+        return thaws(model, rows, epoch)
+
+    whole, _ = fit(make(), batches, thaws, validate, plan)
+    with pytest.raises(Killed):
+        fit(make(), batches, dies, validate, plan, **how)
+    resumed, _ = fit(make(), batches, thaws, validate, plan, **how)
+    assert same(whole, resumed) and torch.equal(whole[3].weight, make()[3].weight)
+
+
 def test_the_best_epoch_is_kept_when_validation_gets_worse():
     scores = iter([0.1, 0.9, 0.3])
     seen = []

@@ -143,6 +143,15 @@ def test_a_new_vertex_begins_as_the_known_one_tuned_likest():
     assert all((row == rows).all(dim=1).any() for row in after)
 
 
+def test_embeddings_that_came_with_a_start_stay():
+    model, _ = prepared(new_subject="c")
+    before = {n: p.clone() for n, p in model.named_parameters() if n.endswith("voxel_embed.c")}
+    model.begun({"semantic.voxel_embed.c"})
+    after = dict(model.named_parameters())
+    assert torch.equal(after["structural.voxel_embed.c"], before["structural.voxel_embed.c"])
+    assert not torch.equal(after["semantic.voxel_embed.c"], before["semantic.voxel_embed.c"])
+
+
 def test_nothing_but_the_new_vertices_is_tuned():
     model, _ = prepared(new_subject="c", source_epochs=1)
     model.after_epoch(0)

@@ -127,6 +127,59 @@ def test_a_part_that_a_start_has_once_is_every_subjects():
     assert "decoder: inputs.bias, inputs.weight is that of every subject" in lines
 
 
+def begins(**about):
+    """A network of two subjects, and a start of it with other properties."""
+    network = torch.nn.Linear(2, 2)
+    network.sizes = type("Sizes", (), {"channels": {"a": 2, "b": 2}})
+    tensors = {"weight": np.eye(2), "bias": np.zeros(2)}
+    return network, start.Start("folder", tensors, {}, None, about.pop("model", {}), **about)
+
+
+OUT = type("Out", (), {"log": lambda self, line: None})()
+
+
+def test_a_start_made_with_other_slips_is_refused():
+    network, begun = begins(model={"compat": True})
+    with pytest.raises(ValueError, match="give train.model.compat=true"):
+        start.begin_decoder(network, [begun], {"compat": False}, OUT)
+
+
+def test_rows_of_other_subjects_are_refused():
+    network, begun = begins(subjects=["b", "c"])
+    network.rows_of_subjects = "weight"
+    with pytest.raises(ValueError, match="a row for each of b, c, and this study has a, b"):
+        start.begin_decoder(network, [begun], {}, OUT)
+
+
+def test_a_prior_whose_weights_mean_something_else_is_refused():
+    prior = DiffusionPrior(n_tokens=2, dim=8, depth=1, heads=1, dim_head=8)
+    tensors = {k: v.numpy() for k, v in prior.state_dict().items()}
+    begun = start.Start("folder", {}, tensors, None, {}, {"image_embed_scale": None})
+    with pytest.raises(ValueError, match="give train.prior.image_embed_scale=null"):
+        start.begin_prior(prior, [begun], {"image_embed_scale": 1.0}, OUT)
+    assert start.begin_prior(prior, [begun], {"image_embed_scale": None}, OUT)
+
+
+def test_starts_that_say_tokens_in_different_scales_are_refused():
+    scale = lambda std: {"mean": np.zeros(2), "std": np.full(2, std)}
+    starts = [start.Start(name, {}, {}, scale(std), {}) for name, std in (("x", 1.0), ("y", 2.0))]
+    statistics = {"targets/tokens_mean": np.zeros(2), "targets/tokens_std": np.ones(2)}
+    with pytest.raises(ValueError, match="x and y say tokens in different scales"):
+        start.token_scale(statistics, starts, OUT)
+
+
+def test_what_comes_trained_is_not_learnt_first():
+    network, begun = begins()
+    network.tuning = type("Tuning", (), {"source_epochs": 3})
+    with pytest.raises(ValueError, match="give train.model.source_epochs=0"):
+        start.check_phases(network, [begun])
+
+
+def test_a_draw_of_the_null_begins_at_random():
+    with pytest.raises(ValueError, match="begin at random"):
+        config(permutation=1, start="folder")
+
+
 def test_the_prior_of_a_checkpoint_is_used_as_it_is_or_trained_on(
     study,
     imported,
