@@ -12,6 +12,7 @@ CONTROLS = {"ridge", "shuffled", "shuffled_within", "mean_brain", "matched_noise
 LESS = ["threads=1", "device=cpu", "evaluate.n_bootstrap=100", "evaluate.n_permutations=100"]
 LESS += ["classify.n_bootstrap=200", "classify.n_permutations=200", "report.n_gallery=4"]
 LESS += ["reconstruct.conditions=[ridge,shuffled]", "metric=[retrieval,pixcorr,ssim]"]
+LESS += ["train.ridge_components=8", "train.prior_batches=2"]
 EEG = ["recipe=world_eeg_tiny", "preprocess=epochs", "aligner=identity", "model=conv_encoder"]
 
 
@@ -26,11 +27,11 @@ def run(store, folder, *overrides):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """One store for all rows, with what they share: both studies and their embeddings."""
+    """One store for all rows, with what they share: both studies, their embeddings, libraries."""
     folder = tmp_path_factory.mktemp("rows")
-    shared = "stages=[simulate,index,embed,split]"
-    for name, study in (("fmri", ["recipe=world_tiny"]), ("eeg", EEG)):
-        assert run(folder / "store", folder / name, *study, shared, f"name={name}") == 0
+    shared = ["stages=[simulate,index,embed,split]", "name=eeg"]
+    assert run(folder / "store", folder / "eeg", *EEG, *shared) == 0
+    assert run(folder / "store", folder / "fmri", "experiment=mindeye1_low", "seed=0") == 0
     return folder / "store"
 
 
