@@ -32,8 +32,9 @@ def check(composed):
     wanted = composed.get("size", SIZES[0])
     if wanted not in SIZES:
         raise ConfigError(f"size={wanted}: expected one of {', '.join(SIZES)}")
-    sized = composed.get("published") or "${size:" in OmegaConf.to_yaml(composed)
-    if wanted != SIZES[0] and not sized:
+    if wanted == SIZES[0] or composed.get("published"):
+        return
+    if "${size:" not in OmegaConf.to_yaml(composed):
         raise ConfigError(
             f"size={wanted} changes nothing here: only the published decoders come in sizes, such "
             "as experiment=mindeye2 (docs/decoders.md)"

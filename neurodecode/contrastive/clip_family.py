@@ -32,10 +32,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neurodecode.contrastive.losses import NeverMixed
 from neurodecode.core.ranges import Count, Positive
 
 
-class ClipLoss:
+class ClipLoss(NeverMixed):
     """Cross-entropy of brains among pictures, and of pictures among brains.
 
     Parameters
@@ -69,10 +70,6 @@ class ClipLoss:
         self.scale = scale
         self.soft_top_k = soft_top_k
 
-    def mixes(self, epoch: int, n_epochs: int) -> bool:
-        """Never: none of these systems mixes trials."""
-        return False
-
     def __call__(
         self,
         brain: Tensor,
@@ -95,8 +92,7 @@ class ClipLoss:
         permutation, lam : Tensor, optional
             Refused: these losses are not for mixed trials.
         """
-        if permutation is not None:
-            raise ValueError("ClipLoss got mixed trials: choose loss=mindeye, or do not mix")
+        self.refuse_mixed(permutation)
         logits = self.scores(brain, clip)
         if self.soft_top_k is None:
             return hard_loss(logits, self.symmetric)

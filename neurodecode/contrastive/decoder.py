@@ -36,7 +36,8 @@ def decoder_loss(
     What a network does not answer is not regressed. What it asks of itself are the terms of its
     method ``own_costs(responses, wanted)``, if it has one, by name and already weighted: of the
     responses of each subject in the batch, (n_trials, n_channels[, n_times]), and of the targets by
-    subject and name. It is called once a batch, and by every process with its own trials.
+    subject and name. It is called once a batch, and by every process with its own trials, where a
+    trial that `Dealt` reads once more counts once more.
 
     In epochs in which `contrastive.mixes`, trials are mixed within their subject, and the
     regression targets with them.
@@ -199,7 +200,8 @@ class Lesson:
         Of the regressions; see `decoder_loss`.
     batch : int
         Trials of each subject in a batch, at most.
-    plan : Plan
+    plan : Plan or None
+        None: it is left as it is.
     checkpoint : Path, optional
     checkpoint_every : int
         See `fit`.
@@ -211,7 +213,7 @@ class Lesson:
     targets: Targets
     weights: dict[str, float]
     batch: int
-    plan: Plan
+    plan: Plan | None
     checkpoint: Path | None = None
     checkpoint_every: int = 5
 
@@ -242,7 +244,7 @@ class Lesson:
         )
 
     def leave(self, decoder: nn.Module) -> tuple[nn.Module, list[dict]]:
-        """Descend nothing: a decoder that has nothing to learn, and its validation scores."""
+        """Descend nothing: the decoder as it is, and its validation scores."""
         scores = validation_scores(decoder.eval(), self.val_rows, self.targets)
         row = {"epoch": 0, "step": 0, "split": "val"}
         return decoder, [row | {"name": name, "value": value} for name, value in scores.items()]

@@ -192,16 +192,26 @@ class MindEyeLoss:
         return bi_mixco(brain, clip, temperature, permutation, lam, self.compat)
 
 
-class InfoNCELoss:
+class NeverMixed:
+    """A loss of trials that are never mixed."""
+
+    def mixes(self, epoch: int, n_epochs: int) -> bool:
+        """Never: the protocol of `MindEyeLoss` without its first phase."""
+        return False
+
+    def refuse_mixed(self, permutation: Tensor | None) -> None:
+        """Raise ValueError for trials that were mixed all the same."""
+        if permutation is not None:
+            name = type(self).__name__
+            raise ValueError(f"{name} got mixed trials: choose loss=mindeye, or do not mix")
+
+
+class InfoNCELoss(NeverMixed):
     """Plain symmetric InfoNCE [1]_ at one temperature, on trials that are never mixed."""
 
     def __init__(self, temperature: Positive = 0.07):
         _check_temperatures(temperature=temperature)
         self.tau = temperature
-
-    def mixes(self, epoch: int, n_epochs: int) -> bool:
-        """Never: the protocol of `MindEyeLoss` without its first phase."""
-        return False
 
     def temperature(self, epoch: int, n_epochs: int) -> float:
         """The same softmax temperature in every epoch."""
@@ -217,8 +227,7 @@ class InfoNCELoss:
         lam: Tensor | None = None,
     ) -> Tensor:
         """Loss of a batch in nats; rows of any shape are flattened and scaled to unit length."""
-        if permutation is not None:
-            raise ValueError("InfoNCELoss got mixed trials: choose loss=mindeye, or do not mix")
+        self.refuse_mixed(permutation)
         return info_nce(_unit_rows(brain), _unit_rows(clip), self.tau)
 
 

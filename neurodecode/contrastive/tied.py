@@ -8,11 +8,11 @@ References
 from torch import Tensor
 from torch.nn import functional as F
 
-from neurodecode.contrastive.losses import soft_clip
+from neurodecode.contrastive.losses import NeverMixed, soft_clip
 from neurodecode.core.ranges import NotNegative, Positive
 
 
-class SoftClipAndError:
+class SoftClipAndError(NeverMixed):
     """SoftCLIP at one temperature + `error` · mean squared error, both of unit vectors.
 
     Trials are never mixed.
@@ -31,10 +31,6 @@ class SoftClipAndError:
             raise ValueError(f"temperature is {temperature}; it must be above 0")
         self.tau, self.error = temperature, error
 
-    def mixes(self, epoch: int, n_epochs: int) -> bool:
-        """Never."""
-        return False
-
     def temperature(self, epoch: int, n_epochs: int) -> float:
         """The same softmax temperature in every epoch."""
         return self.tau
@@ -49,9 +45,6 @@ class SoftClipAndError:
         lam: Tensor | None = None,
     ) -> Tensor:
         """Loss of a batch; rows of any shape are flattened and scaled to unit length."""
-        if permutation is not None:
-            raise ValueError(
-                "SoftClipAndError got mixed trials: choose loss=mindeye, or do not mix"
-            )
+        self.refuse_mixed(permutation)
         brain, clip = (F.normalize(rows.flatten(1), dim=1) for rows in (brain, clip))
         return soft_clip(brain, clip, self.tau) + self.error * F.mse_loss(brain, clip)

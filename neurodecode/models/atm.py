@@ -24,12 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, PartShare
-from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.heads import check_trials
-from neurodecode.models.per_subject import network_of, of_subjects
-from neurodecode.models.published_keys import Shapes, convolutions_of, renamed, shape_of, start_of
-from neurodecode.models.side_heads import SideHeads
-from neurodecode.models.tsconv import TSConv, n_steps, projection
+from neurodecode.models.base import Sizes
+from neurodecode.models.per_subject import PerSubject
+from neurodecode.models.published import Shapes, renamed, shape_of, start_of
+from neurodecode.models.tsconv import TSConv, convolutions_of, n_steps, projection
 
 SYSTEM = "ATM-S"
 
@@ -183,7 +181,7 @@ class _Attention(nn.Module):
         return self.out_projection(said)
 
 
-class ATM(nn.Module):
+class ATM(PerSubject):
     """Decode trials (n_channels, n_times) of any known subject; see `neurodecode.models.base`.
 
     The pooled embedding is multiplied by the learnt scale, ln(1 / 0.07) at first and used without
@@ -218,24 +216,21 @@ class ATM(nn.Module):
         projection_dropout: PartShare = 0.5,
         compat: bool = False,
     ):
-        super().__init__()
-        self.sizes = sizes
-        self.rows_of_subjects = "the table of subjects" if shared else None
-        self.row = {s: _number(s) if compat else k for k, s in enumerate(sizes.channels)}
-        rows = subject_rows or (10 if compat else len(self.row))
+        row = {s: _number(s) if compat else k for k, s in enumerate(sizes.channels)}
+        rows = subject_rows or (10 if compat else len(row))
         how = (n_heads, d_ff, filters, kernel, pool, stride, dropout, projection_dropout, compat)
         make = lambda n: ATMS(n, sizes.n_times, sizes.dim, rows, None, *how)
-        self.encoders = of_subjects(sizes, shared, make)
-        self.beside = SideHeads(sizes, sizes.dim, detached=True)
+        super().__init__(sizes, shared, make)
+        self.row, self.rows_of_subjects = row, "the table of subjects" if shared else None
 
-    def forward(self, responses: Tensor, subject: str) -> BrainOutput:
-        """Decode trials of one subject, (n_trials, n_channels, n_times)."""
-        check_trials(responses, subject, self.sizes)
-        network = network_of(self.encoders, subject)
+    def embedded(self, network: nn.Module, responses: Tensor, subject: str) -> Tensor:
+        """What the network says of trials of this subject, whom it looks up: (n_trials, dim)."""
         rows = torch.full((len(responses),), self.row[subject], device=responses.device)
-        embedding = network(responses, rows)
-        tokens, blurry = self.beside(embedding)
-        return BrainOutput(tokens, network.logit_scale * embedding, blurry)
+        return network(responses, rows)
+
+    def scale(self, network: nn.Module) -> Tensor:
+        """The learnt scale, as it is."""
+        return network.logit_scale
 
 
 def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:

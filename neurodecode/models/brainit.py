@@ -24,7 +24,7 @@ from neurodecode.core.ranges import Count, CountOrNone, NotNegative
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.bit import BIT, token_contrast
 from neurodecode.models.heads import check_trials
-from neurodecode.models.tuning import Tuning
+from neurodecode.models.tuning import Tuning, freeze_again
 from neurodecode.models.voxel_clusters import (
     Covariance,
     mixture_clusters,
@@ -134,7 +134,7 @@ class BrainIT(nn.Module):
         self.register_buffer("mean", torch.zeros(sizes.dim))
         self.vertices = nn.ModuleDict({s: Vertices(n, n_axes) for s, n in sizes.channels.items()})
         self.tuning = Tuning(list(sizes.channels), new_subject, source_epochs)
-        self.register_load_state_dict_post_hook(_freeze_again)
+        self.register_load_state_dict_post_hook(freeze_again)
         self._said = {}
 
     def prepare(
@@ -233,7 +233,7 @@ class BrainIT(nn.Module):
             if branch is not None and (random is None or key in random):
                 with torch.no_grad():
                     branch.voxel_embed[new].copy_(self._of_likest("voxel_embed", branch))
-        _freeze_again(self)
+        freeze_again(self)
 
     def tuned(self) -> list[nn.Parameter]:
         """What is trained of a new subject."""
@@ -301,11 +301,6 @@ def picture_of(patches: Tensor, shape: tuple[int, int, int], patch: int) -> Tens
         3, (patch, patch, n_layers)
     )
     return grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-def _freeze_again(network, *_):
-    """Freeze what a network that is being tuned keeps, also when its state was loaded."""
-    network.tuning.freeze(network, network.tuned)
 
 
 def published(state: dict[str, tuple[int, ...]], heads: int = 8) -> tuple[BrainIT, dict[str, str]]:

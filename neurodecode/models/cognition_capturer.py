@@ -18,12 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, PartShare
-from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.heads import check_trials
-from neurodecode.models.per_subject import network_of, of_subjects
-from neurodecode.models.published_keys import Shapes, convolutions_of, renamed, shape_of, start_of
-from neurodecode.models.side_heads import SideHeads
-from neurodecode.models.tsconv import TSConv, n_steps, projection
+from neurodecode.models.base import Sizes
+from neurodecode.models.per_subject import PerSubject
+from neurodecode.models.published import Shapes, renamed, shape_of, start_of
+from neurodecode.models.tsconv import TSConv, convolutions_of, n_steps, projection
 
 SYSTEM = "CognitionCapturer"
 
@@ -104,7 +102,7 @@ def sin_cos(n_times: int, width: int) -> Tensor:
     return torch.where(column % 2 == 0, angle.sin(), angle.cos())
 
 
-class CognitionCapturer(nn.Module):
+class CognitionCapturer(PerSubject):
     """Decode trials (n_channels, n_times) of any known subject; see `neurodecode.models.base`.
 
     One encoder for the one target of the study: `embed` says whether it is of pictures or captions.
@@ -132,19 +130,9 @@ class CognitionCapturer(nn.Module):
         stride: Count = 5,
         dropout: PartShare = 0.1,
     ):
-        super().__init__()
-        self.sizes = sizes
         how = (d_ff, filters, kernel, pool, stride, dropout)
         make = lambda n_channels: Cogcap(n_channels, sizes.n_times, sizes.dim, *how)
-        self.encoders = of_subjects(sizes, shared, make)
-        self.beside = SideHeads(sizes, sizes.dim, detached=True)
-
-    def forward(self, responses: Tensor, subject: str) -> BrainOutput:
-        """Decode trials of one subject, (n_trials, n_channels, n_times)."""
-        check_trials(responses, subject, self.sizes)
-        embedding = network_of(self.encoders, subject)(responses)
-        tokens, blurry = self.beside(embedding)
-        return BrainOutput(tokens, embedding, blurry)
+        super().__init__(sizes, shared, make)
 
 
 def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:

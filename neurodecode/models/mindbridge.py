@@ -25,14 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurodecode.core.ranges import Count, CountOrNone, NotNegative, Positive
+from neurodecode.core.ranges import Count, CountOrNone, NotNegative
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.heads import check_trials
-from neurodecode.models.tuning import Tuning
+from neurodecode.models.tuning import Tuning, freeze_again
 
 Pooling = Literal["max", "avg", "resize"]
 NSDGENERAL = (15724, 14278, 15226, 13153, 13039, 17907, 12682, 14386)  # voxels of subjects 1 to 8
-TEXT_MSE = 1e4  # the published weight of squared errors of unit vectors
 
 
 def pooled_to(responses: Tensor, size: int, how: Pooling = "max") -> Tensor:
@@ -174,12 +173,9 @@ class MindBridgeDecoder(nn.Module):
     bottleneck : int
         Width of the adapters' middle.
     text_dim : int
-        Values of the text that is asked for beside the picture, a target named ``text``; 0: no
-        text head.
+        Values of the head of texts, which published weights have; nothing trains it here. 0: none.
     reconstruction, cycle : float
         Weights of the two terms, where there are two subjects or more.
-    text_temperature : float
-        Of the text's contrastive loss.
     new_subject : str or None
         A subject that the network is tuned to once it knows the others; None: all at once.
     source_epochs : int
@@ -198,14 +194,12 @@ class MindBridgeDecoder(nn.Module):
         text_dim: CountOrNone = 0,
         reconstruction: NotNegative = 1.0,
         cycle: NotNegative = 1.0,
-        text_temperature: Positive = 0.005,
         new_subject: str | None = None,
         source_epochs: CountOrNone = 0,
     ):
         super().__init__()
         self.sizes, self.size, self.pooling = sizes, size, pooling
         self.weights = {"reconstruction": reconstruction, "cycle": cycle}
-        self.text_temperature = text_temperature
         n_values, names = sizes.n_tokens * sizes.token_dim, list(sizes.channels)
         several, n_out = len(names) > 1, n_values or sizes.dim
         self.bridge = MindBridge(
@@ -217,7 +211,7 @@ class MindBridgeDecoder(nn.Module):
         self.gain = nn.Parameter(torch.ones(grid)) if flat else None
         self.offset = nn.Parameter(torch.zeros(grid)) if flat else None
         self.tuning = Tuning(list(names), new_subject, source_epochs)
-        self.register_load_state_dict_post_hook(_freeze_again)
+        self.register_load_state_dict_post_hook(freeze_again)
 
     def forward(self, responses: Tensor, subject: str) -> BrainOutput:
         """Decode trials of one subject, (n_trials, n_channels of this subject[, n_times])."""
@@ -259,19 +253,18 @@ class MindBridgeDecoder(nn.Module):
     def own_costs(
         self, responses: dict[str, Tensor], wanted: dict[str, dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Reconstruction and cycle of this batch, and the text head's losses, already weighted.
+        """Reconstruction and cycle of this batch, already weighted.
 
         The cycle goes once from every subject, to another one a random distance further on: in
         expectation that is the published random pair. In reset-tuning it goes from the others to
         the new subject, and only the new subject is reconstructed.
         """
-        costs = self._text_costs(responses, wanted) if self.bridge.head_text is not None else {}
         if not len(self.bridge.builder):
-            return costs
+            return {}
         voxels = {s: self.pool(x, s) for s, x in responses.items() if s in self.tuning.learning()}
         embed, build = self.bridge.embedder, self.bridge.builder
         errors = [F.mse_loss(build[s](embed[s](x)), x) for s, x in voxels.items()]
-        costs["reconstruction"] = self.weights["reconstruction"] * torch.stack(errors).mean()
+        costs = {"reconstruction": self.weights["reconstruction"] * torch.stack(errors).mean()}
         pairs = self.tuning.pairs(list(responses))
         turned = [
             self.bridge.cycle(embed[a](self.pool(responses[a], a)), other=b) for a, b in pairs
@@ -291,26 +284,12 @@ class MindBridgeDecoder(nn.Module):
         What a start left random, `random`, does not matter here.
         """
         self.tuning.begin()
-        _freeze_again(self)
+        freeze_again(self)
 
     def tuned(self) -> list[nn.Module]:
         """What is trained of a new subject."""
         new = self.tuning.new_subject
         return [self.bridge.embedder[new], self.bridge.builder[new]]
-
-    def _text_costs(self, responses, wanted):
-        """SoftCLIP and squared error of unit vectors, over the trials of all subjects."""
-        if any("text" not in own for own in wanted.values()):
-            raise ValueError(
-                "the network has a text head, and the study embeds no texts: train.model.text_dim=0"
-            )
-        said = [self.bridge(self.pool(x, s), s)[1] for s, x in responses.items()]
-        said = F.normalize(torch.cat(said), dim=1)
-        true = F.normalize(torch.cat([wanted[s]["text"].flatten(1) for s in responses]), dim=1)
-        return {
-            "text": _soft_clip(said, true, self.text_temperature),
-            "text_error": TEXT_MSE * F.mse_loss(said, true),
-        }
 
 
 def _embedder(in_dim, h, bottleneck):
@@ -327,18 +306,6 @@ def _builder(in_dim, h, bottleneck):
     return nn.Sequential(
         nn.Linear(h, in_dim), nn.LayerNorm(in_dim), nn.GELU(), Adapter(in_dim, bottleneck)
     )
-
-
-def _soft_clip(said, true, temperature):
-    """Cross-entropy of text-by-brain against text-by-text similarities, in both directions."""
-    wanted, logits = (true @ true.T / temperature).softmax(dim=1), said @ true.T / temperature
-    both = [-(wanted * part.log_softmax(dim=1)).sum(dim=1).mean() for part in (logits, logits.T)]
-    return sum(both) / 2
-
-
-def _freeze_again(decoder, *_):
-    """Freeze what a network that is being tuned keeps, also when its state was loaded."""
-    decoder.tuning.freeze(decoder, decoder.tuned)
 
 
 def published(state: dict[str, tuple[int, ...]]) -> tuple[MindBridgeDecoder, dict[str, str]]:

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, CountOrNone, PartShare
+from neurodecode.models.answers import below
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.heads import check_trials
 from neurodecode.models.low_level_heads import as_target
 from neurodecode.models.mindeye1_low import low_level_networks
-from neurodecode.models.published import Shapes, below, numbered, shape_of
+from neurodecode.models.published import Shapes, numbered, shape_of
 
 LAYOUT = "MindEye's brain network"
 SUBJECT = "sub-01"  # how the one subject of a published checkpoint is called here

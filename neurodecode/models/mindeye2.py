@@ -38,6 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodecode.core.ranges import Count, CountOrNone, PartShare
+from neurodecode.models.answers import below
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.heads import check_trials
 from neurodecode.models.low_level_heads import (
@@ -50,7 +51,7 @@ from neurodecode.models.low_level_heads import (
     places,
     present_name,
 )
-from neurodecode.models.published import Shapes, below, numbered, shape_of
+from neurodecode.models.published import Shapes, numbered, shape_of
 
 LAYOUT = "MindEye2"
 LOW_DROPOUT = 0.3

@@ -31,6 +31,7 @@ from neurodecode.models.answers import below
 from neurodecode.models.base import BrainOutput, Sizes
 from neurodecode.models.flat_map import FlatMap, layouts
 from neurodecode.models.heads import check_trials
+from neurodecode.models.published import shape_of
 
 
 class FlatMapEncoder(nn.Module):
@@ -307,7 +308,7 @@ def published(
         If a part is missing.
     """
     own = {part: below(state, prefix) for part, prefix in PREFIXES.items()}
-    shape = lambda part, key: _shape(own[part], key, PREFIXES[part])
+    shape = lambda part, key: shape_of(state, PREFIXES[part] + key, "NeuroPictor")
     embed_dim, in_chans, patch_px, _ = shape("encoder", "patch_embed.proj.weight")
     n_codes = shape("encoder", "pos_embed")[1]
     shape("encoder", "blocks.0.attn.qkv.weight")
@@ -347,12 +348,6 @@ def published(
     if missing := sorted(set(names) - set(state)):
         raise ValueError(f"no checkpoint of NeuroPictor: it has no {', '.join(missing[:5])}")
     return network, names
-
-
-def _shape(state, key, prefix):
-    if key not in state:
-        raise ValueError(f"no checkpoint of NeuroPictor: it has no {prefix}{key}")
-    return state[key]
 
 
 def _mixers(n_in, n_hidden, n_out):

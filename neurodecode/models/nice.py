@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from neurodecode.core.ranges import Count, PartShare
-from neurodecode.models.base import BrainOutput, Sizes
+from neurodecode.models.base import Sizes
 from neurodecode.models.electrode_attention import graph_attention, self_attention
-from neurodecode.models.heads import check_trials
-from neurodecode.models.per_subject import network_of, of_subjects
-from neurodecode.models.published_keys import Shapes, convolutions_of, start_of
-from neurodecode.models.side_heads import SideHeads
-from neurodecode.models.tsconv import TSConv, n_steps, projection
+from neurodecode.models.per_subject import PerSubject
+from neurodecode.models.published import Shapes, start_of
+from neurodecode.models.tsconv import TSConv, convolutions_of, n_steps, projection
 
 MARKS = {"self": "0.fn.0.weight", "graph": "0.fn.0.conv1.bias"}  # keys that tell the attention
 BEFORE = {"none": None, "self": self_attention, "graph": graph_attention}
@@ -81,7 +79,7 @@ def _start_small(module):
         module.weight.normal_(1, 0.02)
 
 
-class NICE(nn.Module):
+class NICE(PerSubject):
     """Decode trials (n_channels, n_times) of any known subject; see `neurodecode.models.base`.
 
     Published is one network for each subject, and the pooled embedding alone; tokens and low-level
@@ -109,19 +107,9 @@ class NICE(nn.Module):
         dropout: PartShare = 0.5,
         compat: bool = False,
     ):
-        super().__init__()
-        self.sizes = sizes
         how = (attention, filters, kernel, pool, stride, dropout, compat)
         make = lambda n_channels: Encoder(n_channels, sizes.n_times, sizes.dim, *how)
-        self.encoders = of_subjects(sizes, shared, make)
-        self.beside = SideHeads(sizes, sizes.dim, detached=True)
-
-    def forward(self, responses: Tensor, subject: str) -> BrainOutput:
-        """Decode trials of one subject, (n_trials, n_channels, n_times)."""
-        check_trials(responses, subject, self.sizes)
-        embedding = network_of(self.encoders, subject)(responses)
-        tokens, blurry = self.beside(embedding)
-        return BrainOutput(tokens, embedding, blurry)
+        super().__init__(sizes, shared, make)
 
 
 def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:

@@ -1,8 +1,49 @@
-"""One published network for each subject, or one for all."""
+"""One published network for each subject, or one for all: what NICE, ATM, UBP and others share."""
 
-from torch import nn
+from torch import Tensor, nn
 
-from neurodecode.models.base import Sizes
+from neurodecode.models.base import BrainOutput, Sizes
+from neurodecode.models.heads import check_trials
+from neurodecode.models.side_heads import SideHeads
+
+
+class PerSubject(nn.Module):
+    """Decode trials (n_channels, n_times) of any known subject; see `neurodecode.models.base`.
+
+    Published is the pooled embedding alone; tokens and low-level picture, where the study asks for
+    them, are read linearly from it and leave it alone.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        What the data decide; `n_times` must be there.
+    shared : bool
+        True: one network for all subjects, who must have equal sensors.
+    make : callable (number of channels) -> nn.Module
+        Builds a network from trials to embeddings.
+    """
+
+    def __init__(self, sizes: Sizes, shared: bool, make):
+        super().__init__()
+        self.sizes = sizes
+        self.encoders = of_subjects(sizes, shared, make)
+        self.beside = SideHeads(sizes, sizes.dim, detached=True)
+
+    def forward(self, responses: Tensor, subject: str) -> BrainOutput:
+        """Decode trials of one subject, (n_trials, n_channels, n_times)."""
+        check_trials(responses, subject, self.sizes)
+        network = self.encoders["shared" if "shared" in self.encoders else subject]
+        embedding = self.embedded(network, responses, subject)
+        tokens, blurry = self.beside(embedding)
+        return BrainOutput(tokens, self.scale(network) * embedding, blurry)
+
+    def embedded(self, network: nn.Module, responses: Tensor, subject: str) -> Tensor:
+        """What a published network says of trials: (n_trials, dim)."""
+        return network(responses)
+
+    def scale(self, network: nn.Module) -> Tensor | float:
+        """By what its embeddings are multiplied for the contrast."""
+        return 1.0
 
 
 def of_subjects(sizes: Sizes, shared: bool, make) -> nn.ModuleDict:
@@ -33,8 +74,3 @@ def of_subjects(sizes: Sizes, shared: bool, make) -> nn.ModuleDict:
             "model.shared=false, or select the same sensors"
         )
     return nn.ModuleDict({"shared": make(next(iter(sizes.channels.values())))})
-
-
-def network_of(networks: nn.ModuleDict, subject: str) -> nn.Module:
-    """The network that reads this subject."""
-    return networks["shared" if "shared" in networks else subject]

@@ -1,5 +1,7 @@
 """Reading the sizes of a published network from the keys and shapes of its checkpoint."""
 
+from torch import nn
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -27,6 +29,16 @@ def numbered(state: Shapes, start: str, end: str) -> int:
     return n
 
 
-def below(state: Shapes, start: str) -> Shapes:
-    """The keys that begin with `start`, without it."""
-    return {key.removeprefix(start): s for key, s in state.items() if key.startswith(start)}
+def start_of(state: Shapes, key: str, layout: str) -> str:
+    """What stands before a key of a layout; ValueError, as of `shape_of`, if no key ends in it."""
+    found = next((k for k in state if k == key or k.endswith(f".{key}")), None)
+    if found is None:
+        shape_of(state, key, layout)
+    return found.removesuffix(key)
+
+
+def renamed(state: Shapes, start: str, network: nn.Module) -> dict[str, str]:
+    """Our key for each published one of a network that keeps it as ``encoders.sub-01``."""
+    ours = network.state_dict()
+    within = {key: f"encoders.sub-01.{key.removeprefix(start)}" for key in state}
+    return {key: name for key, name in within.items() if key.startswith(start) and name in ours}

@@ -13,6 +13,8 @@ References
 
 from torch import Tensor, nn
 
+from neurodecode.models.published import Shapes, shape_of
+
 
 class TSConv(nn.Module):
     """Read trials (n_trials, n_channels, n_times) as (n_trials, n_steps, filters) [1]_.
@@ -98,3 +100,45 @@ def projection(n_in: int, dim: int, dropout: float) -> nn.Sequential:
     """Features (n, n_in) as an embedding (n, dim) of mean 0 and variance 1 before its own gain."""
     deeper = nn.Sequential(nn.GELU(), nn.Linear(dim, dim), nn.Dropout(dropout))
     return nn.Sequential(nn.Linear(n_in, dim), ResidualAdd(deeper), nn.LayerNorm(dim))
+
+
+def convolutions_of(
+    state: Shapes,
+    convolutions: str,
+    projection: str,
+    system: str,
+    without_projection: tuple[int, int] | None = None,
+) -> tuple[dict[str, int], int, int]:
+    """Sizes of a published TSConv and of the projection that follows it.
+
+    Parameters
+    ----------
+    state : dict of tuple
+    convolutions, projection : str
+        What stands before ``tsconv.0.weight``, and before ``0.weight`` of the projection.
+    system : str
+        For messages.
+    without_projection : tuple of int, optional
+        Its shape where it may be missing.
+
+    Returns
+    -------
+    options : dict of int
+        n_channels, filters and kernel. Averages are in no shape: they are the published ones.
+    dim : int
+        Of the embedding.
+    n_times : int
+        The fewest samples that give so many features.
+
+    Raises
+    ------
+    ValueError
+        If a key is missing.
+    """
+    filters, _, _, kernel = shape_of(state, f"{convolutions}tsconv.0.weight", system)
+    n_channels = shape_of(state, f"{convolutions}tsconv.4.weight", system)[2]
+    last = f"{projection}0.weight"
+    found = last in state or without_projection is None
+    dim, features = shape_of(state, last, system) if found else without_projection
+    options = {"n_channels": n_channels, "filters": filters, "kernel": kernel}
+    return options, dim, n_times_of(features // filters, kernel)

@@ -108,3 +108,8 @@ class Tuning(nn.Module):
             network.requires_grad_(False)
             for part in own():
                 part.requires_grad_(True)
+
+
+def freeze_again(network: nn.Module, *_) -> None:
+    """Freeze what a network that is being tuned keeps; also a hook of states that are loaded."""
+    network.tuning.freeze(network, network.tuned)

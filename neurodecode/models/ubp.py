@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurodecode.core.ranges import PartShare
-from neurodecode.models.base import BrainOutput, Sizes
-from neurodecode.models.heads import check_trials
-from neurodecode.models.per_subject import network_of, of_subjects
-from neurodecode.models.published_keys import Shapes, renamed, shape_of, start_of
-from neurodecode.models.side_heads import SideHeads
+from neurodecode.models.base import Sizes
+from neurodecode.models.per_subject import PerSubject
+from neurodecode.models.published import Shapes, renamed, shape_of, start_of
 
 TRIALS = ((17, 250), (63, 250), (271, 201))  # electrodes, samples: of THINGS-EEG2 and THINGS-MEG
 
@@ -65,7 +63,7 @@ class _Residual(nn.Module):
         return x + self.f(x)
 
 
-class UBP(nn.Module):
+class UBP(PerSubject):
     """Decode trials (n_channels, n_times) of any known subject; see `neurodecode.models.base`.
 
     The pooled embedding is multiplied by the learnt scale: train it with loss=clip. Tokens and
@@ -82,19 +80,12 @@ class UBP(nn.Module):
     """
 
     def __init__(self, sizes: Sizes, shared: bool = False, dropout: PartShare = 0.3):
-        super().__init__()
-        self.sizes = sizes
         make = lambda n_channels: EEGProject(sizes.dim, n_channels, sizes.n_times, dropout)
-        self.encoders = of_subjects(sizes, shared, make)
-        self.beside = SideHeads(sizes, sizes.dim, detached=True)
+        super().__init__(sizes, shared, make)
 
-    def forward(self, responses: Tensor, subject: str) -> BrainOutput:
-        """Decode trials of one subject, (n_trials, n_channels, n_times)."""
-        check_trials(responses, subject, self.sizes)
-        network = network_of(self.encoders, subject)
-        embedding = network(responses)
-        tokens, blurry = self.beside(embedding)
-        return BrainOutput(tokens, network.scale() * embedding, blurry)
+    def scale(self, network: nn.Module) -> Tensor:
+        """The learnt inverse temperature."""
+        return network.scale()
 
 
 def published(state: Shapes) -> tuple[nn.Module, dict[str, str]]:

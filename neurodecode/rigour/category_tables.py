@@ -81,25 +81,29 @@ def comparison_table(judged, studies, model, level):
     for other in (name for name in judged if name != model):
         for subject in [*studies, ALL]:
             a, b = judged[model][subject, "accuracy"], judged[other][subject, "accuracy"]
-            low, high = percentile_interval(a.draws - b.draws, level)
             who = list(studies.values()) if subject == ALL else [studies[subject]]
-            p, only_a, only_b = mcnemar(_right(who, model), _right(who, other))
-            lines.append(
-                {
-                    "subject": subject,
-                    "metric": "accuracy",
-                    "a": model,
-                    "b": other,
-                    "difference": a.value - b.value,
-                    "lo": float(low),
-                    "hi": float(high),
-                    "n": a.n,
-                    "p": p,
-                    "only_a": only_a,
-                    "only_b": only_b,
-                }
-            )
+            right = _right(who, model), _right(who, other)
+            line = {"subject": subject, "metric": "accuracy", "a": model, "b": other}
+            lines.append(line | compared(a, b, *right, level))
     return pd.DataFrame(lines)
+
+
+def compared(a, b, right_a, right_b, level):
+    """The figures of a paired comparison of two accuracies: difference, interval, McNemar's test.
+
+    Parameters
+    ----------
+    a, b : judged scores
+        With ``value``, ``draws`` (the same resamples of both) and ``n``.
+    right_a, right_b : ndarray of bool
+        Which are named rightly by each.
+    level : float
+        Of the interval.
+    """
+    low, high = percentile_interval(a.draws - b.draws, level)
+    p, only_a, only_b = mcnemar(right_a, right_b)
+    found = {"difference": a.value - b.value, "lo": float(low), "hi": float(high), "n": a.n}
+    return found | {"p": p, "only_a": only_a, "only_b": only_b}
 
 
 def best_baseline(judged, conditions):

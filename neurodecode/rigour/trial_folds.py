@@ -75,8 +75,8 @@ def group_folds(labels, groups, n_folds, seed):
             f"{FEWEST_GROUPS} groups or more; choose another classify.folds"
         )
     n_folds = min(n_folds, n_groups)
-    rarest = np.unique(labels, return_counts=True)[1].max()
-    if n_folds == n_groups or rarest < n_folds:
+    most = np.unique(labels, return_counts=True)[1].max()
+    if n_folds == n_groups or most < n_folds:
         kind = GroupKFold(n_folds)
     else:
         kind = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed % 2**32)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurodecode.rigour.bootstrap import percentile_interval
-from neurodecode.rigour.mcnemar import mcnemar
+from neurodecode.rigour.category_tables import compared
 from neurodecode.rigour.run_draws import pooled
 from neurodecode.rigour.trial_scores import (
     binomial_interval,
@@ -164,23 +163,8 @@ def comparison_table(judged, answers, rows, model, level):
         for subject in [*rows.who, ALL]:
             own = slice(None) if subject == ALL else rows.who[subject]
             a, b = judged[model][subject, "accuracy"], judged[other][subject, "accuracy"]
-            low, high = percentile_interval(a.draws - b.draws, level)
-            p, only_a, only_b = mcnemar(right[model][own], right[other][own])
-            lines.append(
-                {
-                    "subject": subject,
-                    "metric": "accuracy",
-                    "a": model,
-                    "b": other,
-                    "difference": a.value - b.value,
-                    "lo": float(low),
-                    "hi": float(high),
-                    "n": a.n,
-                    "p": p,
-                    "only_a": only_a,
-                    "only_b": only_b,
-                }
-            )
+            line = {"subject": subject, "metric": "accuracy", "a": model, "b": other}
+            lines.append(line | compared(a, b, right[model][own], right[other][own], level))
     return pd.DataFrame(lines)
 
 

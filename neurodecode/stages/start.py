@@ -232,17 +232,6 @@ def check_trained(decoder_training, start) -> None:
         )
 
 
-def as_it_is(decoder, val_rows, targets, device, out):
-    """A network that is not trained, and its history: the scores of validation rows."""
-    from neurodecode.contrastive.decoder import validation_scores
-
-    decoder = decoder.to(device).eval()
-    scores = validation_scores(decoder, val_rows, targets)
-    out.log(f"decoder: not trained; {scores['top1']:.3f} of validation trials find their picture")
-    row = {"phase": "decoder", "epoch": 0, "step": 0, "split": "val"}
-    return decoder, [row | {"name": name, "value": value} for name, value in scores.items()]
-
-
 def fitting(own, tensors) -> dict:
     """The tensors that a network has a place for, by key and shape.
 

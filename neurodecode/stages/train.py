@@ -314,8 +314,7 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
     from neurodecode.contrastive.decoder import Lesson
     from neurodecode.contrastive.ranks import learn_together
 
-    if config.decoder_training is None:
-        return starting.as_it_is(decoder, val_rows, targets, config.device, out)
+    how, seed = config.decoder_training, child_seed(config.seed, "decoder")
     lesson = Lesson(
         build(config.loss),
         rows,
@@ -323,12 +322,12 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
         targets,
         weights={n: getattr(config, f"{n}_weight") for n in ("tokens", "blurry", "code")},
         batch=config.batch,
-        plan=build(config.decoder_training, seed=child_seed(config.seed, "decoder")),
+        plan=None if how is None else build(how, seed=seed),
         checkpoint=out.work / "decoder.pt",
         checkpoint_every=config.checkpoint_every,
     )
     progress = lambda epochs: out.progress(epochs, label="decoder, epochs")
-    if not any(weight.requires_grad for weight in decoder.parameters()):
+    if how is None or not any(weight.requires_grad for weight in decoder.parameters()):
         decoder, history = lesson.leave(decoder.to(config.device))
     elif config.devices == 1:
         decoder, history = lesson.learn(decoder.to(config.device), progress)
@@ -336,7 +335,8 @@ def train_decoder(config, decoder, rows, val_rows, targets, out):
         together = (config.device, config.devices, progress)
         decoder, history = learn_together(lesson, decoder, *together)
     scores = {h["name"]: h["value"] for h in history if h["split"] == "val"}
-    out.log(f"decoder: {scores['top1']:.3f} of single validation trials find their picture")
+    what = "single validation trials" if config.averaging == "none" else "validation pictures"
+    out.log(f"decoder: {scores['top1']:.3f} of {what} find their picture")
     return decoder, [{"phase": "decoder"} | row for row in history]
 
 

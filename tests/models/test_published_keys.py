@@ -93,7 +93,7 @@ def test_a_checkpoint_of_cognition_capturer_is_read():
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused(system, words):
-    with pytest.raises(ValueError, match=f"has {words}.*lacks"):
+    with pytest.raises(ValueError, match=f"{words}.* is missing"):
         system.published({"lin0.0.weight": (16, 20)})
 
 
