@@ -32,11 +32,11 @@ import neurodecode
 SUBJECT = "sub-01"
 REPEATS, TRIALS_PER_RUN, PLANTED = 3, 62, 64  # presentations of a picture; pictures with a signal
 COPIES = 4  # of the weights: the model, two moments of AdamW, the average
-PHASES = {  # what is timed: name, module of the stage, function
+PHASES = {  # what is timed: name, module of the stages, function
     "scale": ("align", "fit_scaler"),
     "reliability": ("align", "channel_reliability"),
-    "ridge": ("train", "fit_in_blocks"),
-    "ridge, in memory": ("train", "fit_at_once"),
+    "ridge": ("baselines", "fit_in_blocks"),
+    "ridge, in memory": ("baselines", "fit_at_once"),
     "decoder": ("train", "train_decoder"),
 }
 
@@ -93,7 +93,7 @@ def measured(args, n_trials, folder):
     from neurodecode.core.store import Store
     from neurodecode.models import baseline_in_blocks
     from neurodecode.models.ridge import FRACTIONS
-    from neurodecode.stages import align, train
+    from neurodecode.stages import align, baselines, train
 
     of_ridge = {"fractions": FRACTIONS[: args.penalties], "n_folds": args.folds}
     solve = partial(baseline_in_blocks.fit_ridge_in_blocks, **of_ridge)
@@ -102,8 +102,9 @@ def measured(args, n_trials, folder):
     store, hardware = Store(folder / "store"), {"device": args.device}
     started = time.monotonic()
     with Memory() as memory:
+        modules = {"align": align, "baselines": baselines, "train": train}
         for phase, (stage, name) in PHASES.items():
-            module = {"align": align, "train": train}[stage]
+            module = modules[stage]
             setattr(module, name, memory.of(phase, getattr(module, name)))
         run = lambda stage, config: run_stage(stage.run, config, made, store, hardware=hardware)
         made["align"] = memory.of("align, all", run)(align, {"min_reliability": -1.0})
