@@ -6,6 +6,28 @@ SCORING = ("evaluate", "crossvalidate", "classify")  # the stages that score
 ALL = "all"  # the pooled row of metrics.tsv and comparisons.tsv
 
 
+class Remembered:
+    """Inputs that read each table once: sections ask for the same ones again and again.
+
+    Parameters
+    ----------
+    inputs : View
+    """
+
+    def __init__(self, inputs):
+        self._inputs, self._tables = inputs, {}
+
+    def __getattr__(self, name):
+        return getattr(self._inputs, name)
+
+    def table(self, stage, name, each=None):
+        """A table, the caller's own."""
+        asked = stage, name, each
+        if asked not in self._tables:
+            self._tables[asked] = self._inputs.table(*asked)
+        return self._tables[asked].copy()
+
+
 def table(inputs, stage, name, each=None):
     """A table of a stage, or None where the stage or the file is absent."""
     return _found(inputs, stage, name, each, inputs.table)

@@ -27,27 +27,48 @@ STYLE = {
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "svg.hashsalt": "neurodecode",
+    "pdf.fonttype": 42,  # letters that drawing programs can edit
 }
 
 
+UNDATED = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def settle(figure):
+    """Lay a figure out once: each file of it would be laid out twice."""
+    from matplotlib import rc_context
+
+    if (engine := figure.get_layout_engine()) is not None:
+        with rc_context(STYLE):
+            engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def as_file(figure, kind, dpi=200):
+    """Write a figure as the bytes of a file, equal for equal figures.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    kind : {"svg", "png", "pdf"}
+    dpi : int
+        Of a PNG file.
+    """
+    from matplotlib import rc_context
+
+    file, how = io.BytesIO(), {"dpi": dpi} if kind == "png" else {"transparent": True}
+    with rc_context(STYLE):
+        figure.savefig(file, format=kind, metadata=UNDATED[kind], **how)
+    return file.getvalue()
+
+
 def as_svg(figure):
-    """Write a figure as the text of an SVG file, equal for equal figures."""
-    from matplotlib import rc_context
-
-    file = io.StringIO()
-    with rc_context(STYLE):
-        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
-    return file.getvalue()
-
-
-def as_png(figure, dpi=200):
-    """Write a figure as the bytes of a PNG file, equal for equal figures."""
-    from matplotlib import rc_context
-
-    file = io.BytesIO()
-    with rc_context(STYLE):
-        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
-    return file.getvalue()
+    """Write a figure as the text of an SVG file."""
+    return as_file(figure, "svg").decode()
 
 
 def scores(rows, subjects, colours):

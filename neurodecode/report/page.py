@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurodecode import __version__
 from neurodecode.report.artifacts import coverage, subjects, unit
-from neurodecode.report.figures import as_png, as_svg
+from neurodecode.report.figures import as_file, settle
 from neurodecode.report.notices import notices, opened
 from neurodecode.report.pictures import csv_uri, png_uri, svg_uri
 from neurodecode.report.tables import as_csv
@@ -52,8 +52,10 @@ class Study:
         The page is to be passed on: `inputs` knows no identifiers.
     hidden : str
         Why no stimulus may be shown; "" where they may.
+    formats : tuple of str
+        Kinds of files that are kept of each figure.
     figures : dict
-        Filled by the sections: file name -> bytes of PNG and SVG, to be saved beside the page.
+        Filled by the sections: file name -> bytes, to be saved beside the page.
     tables : dict
         File name -> text of CSV, likewise.
     """
@@ -75,21 +77,24 @@ class Study:
     published: dict | None = None
     shared: bool = False
     hidden: str = ""
+    formats: tuple = ("png", "svg")
     figures: dict = field(default_factory=dict)
     tables: dict = field(default_factory=dict)
 
     def figure(self, name, figure, raster=False):
-        """Keep a figure as PNG and SVG; return what the page shows of it, and the file's name.
+        """Keep a figure in all its formats; return what the page shows of it, and its name.
 
         A `raster` figure is shown as PNG, and in its SVG what stands for thousands of shapes is a
         picture.
         """
         for axes in figure.axes if raster else ():
             axes.set_rasterized(hasattr(axes, "get_zlim"))
-        png, svg = as_png(figure), as_svg(figure)
-        self.figures.update({f"{name}.png": png, f"{name}.svg": svg.encode()})
-        file = f"{name}.{'png' if raster else 'svg'}"
-        return {"svg": png_uri(png) if raster else svg_uri(svg), "file": file}
+        settle(figure)
+        shown = "png" if raster else "svg"
+        made = {kind: as_file(figure, kind) for kind in dict.fromkeys((*self.formats, shown))}
+        self.figures.update({f"{name}.{kind}": made[kind] for kind in self.formats})
+        uri = png_uri(made["png"]) if raster else svg_uri(made["svg"].decode())
+        return {"svg": uri, "file": f"{name}.{shown}"}
 
     def table(self, name, table):
         """Keep a table as CSV; return what its link in the page needs."""

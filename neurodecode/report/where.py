@@ -110,7 +110,8 @@ def _regions(study, named):
         weights = {word: v for word, _, v in _weights(study, subject, "")}.get(NORM)
         if rois is None or not len(rois) or weights is None:
             continue
-        reliability = {word: v for word, _, v in _reliability(study, subject, "")}
+        measured = {word: v for word, _, v in _reliability(study, subject, "")}
+        reliability = measured.get("repeat correlation", np.full_like(weights, np.nan))
         energy = np.nan_to_num(weights) ** 2
         for roi, channels in rois.groupby("roi", sort=False)["channel"]:
             channels = channels.to_numpy(int)
@@ -118,7 +119,7 @@ def _regions(study, named):
                 "subject": subject,
                 "region": roi,
                 "channels": len(channels),
-                "repeat correlation": float(reliability["repeat correlation"][channels].mean()),
+                "repeat correlation": float(reliability[channels].mean()),
                 "share of channels": len(channels) / len(energy),
                 "share of ridge weights": float(energy[channels].sum() / energy.sum()),
             })  # fmt: skip
@@ -193,10 +194,11 @@ def _per_channel(study, subject):
 
 
 def _reliability(study, subject, cmap):
-    """The repeat correlation, if it was measured."""
+    """The repeat correlation, if it was measured: where training trials repeat a stimulus."""
     channels = tensors(study.inputs, "align", "channels.safetensors") or {}
-    if f"{subject}/reliability" in channels:
-        yield "repeat correlation", cmap, np.asarray(channels[f"{subject}/reliability"], float)
+    values = np.asarray(channels.get(f"{subject}/reliability", np.nan), float)
+    if np.isfinite(values).any():
+        yield "repeat correlation", cmap, values
 
 
 def _weights(study, subject, cmap):

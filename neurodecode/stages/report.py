@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from neurodecode.core.ranges import Count, Seed
 from neurodecode.core.stage import stage
@@ -15,6 +16,7 @@ class ReportConfig:
     headline_metric: str | None = None
     rank_metric: str | None = None
     n_gallery: Count = 20
+    figures: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg")
     seed: Seed = 0
     share: bool = False
     published: dict | None = None
@@ -58,6 +60,7 @@ def _pictures(folder):
 def run(config, inputs, out):
     """Draw report.html, its figures and tables, and score_card.json."""
     from neurodecode.metrics.consistency import spread_map
+    from neurodecode.report.artifacts import Remembered
     from neurodecode.report.headline import headline
     from neurodecode.report.page import Study, page
     from neurodecode.report.score_card import score_card
@@ -68,7 +71,7 @@ def run(config, inputs, out):
     facts = _facts(inputs)
     title = config.title or facts.get("title") or _recipe(inputs).get("name") or "study"
     hidden = withheld(facts) if config.share else ""
-    whole, inputs = inputs, Shared(inputs) if config.share else inputs
+    whole, inputs = inputs, Remembered(Shared(inputs) if config.share else inputs)
     study = Study(
         inputs=inputs,
         title=title,
@@ -83,6 +86,7 @@ def run(config, inputs, out):
         published=config.published,
         shared=config.share,
         hidden=hidden,
+        formats=config.figures,
         headline_metric=config.headline_metric or "",
         rank_metric=config.rank_metric or "",
         n_gallery=config.n_gallery,

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from neurodecode.report.figures import (
-    as_png,
-    as_svg,
+    as_file,
     bottleneck_curve,
     confusion,
     learning_curve,
     recovery_curve,
     scores,
+    settle,
 )
 
 
@@ -68,7 +69,20 @@ def test_a_confusion_matrix_prints_its_counts():
     assert [t.get_text() for t in axes.texts] == ["9", "1", "", "10"]
 
 
-def test_equal_figures_have_equal_bytes():
-    figure = lambda: confusion(np.eye(2), ["a", "b"])
-    assert as_svg(figure()) == as_svg(figure())
-    assert as_png(figure()) == as_png(figure())
+@pytest.mark.parametrize(
+    ("kind", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
+)
+def test_equal_figures_have_equal_bytes(kind, begins):
+    made = [as_file(confusion(np.eye(2), ["a", "b"]), kind) for _ in range(2)]
+    assert made[0] == made[1]
+    assert made[0].startswith(begins)
+
+
+def test_a_settled_figure_stands_as_one_that_is_laid_out_when_drawn():
+    figures = [confusion(np.eye(3), ["a house", "a face", "a shoe"]) for _ in range(2)]
+    settle(figures[0])
+    places = []
+    for figure in figures:
+        as_file(figure, "png")
+        places.append(figure.axes[0].get_position().bounds)
+    assert places[0] == pytest.approx(places[1], abs=0.02)

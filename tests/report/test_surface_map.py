@@ -52,7 +52,7 @@ def test_only_meshes_at_hand_are_drawn():
         surface_map("fsaverage5", WHERE, np.ones(2))
 
 
-def study_of(folder, space, channels="vertices"):
+def study_of(folder, space, channels="vertices", reliability=(0.1, 0.2, 0.3, 0.4)):
     """A study of one subject whose preprocess and align lie in `folder`, as sections see it."""
     folder.mkdir()
     documents = {
@@ -76,7 +76,7 @@ def study_of(folder, space, channels="vertices"):
     def path(stage, name, each=None):
         return folder / name.rpartition("/")[2]
 
-    arrays = {"sub-01/reliability": np.array([0.1, 0.2, 0.3, 0.4])}
+    arrays = {"sub-01/reliability": np.array(reliability)}
     inputs = SimpleNamespace(
         has=lambda stage: stage in ("index", "preprocess", "align"),
         json=find(documents),
@@ -105,6 +105,11 @@ def test_the_section_says_why_nothing_is_drawn(tmp_path):
 def test_volumes_are_drawn_as_before(tmp_path):
     html = brain(study_of(tmp_path / "s", None, "voxels"))
     assert "Axial slices" in html and "white voxels were not selected" in html
+
+
+def test_a_map_without_a_value_is_not_drawn(tmp_path):
+    made = study_of(tmp_path / "s", None, "voxels", reliability=[np.nan] * 4)
+    assert brain(made) is None and not made.figures
 
 
 @pytest.mark.parametrize("channels", ["vertices", "grayordinates", "voxels"])

@@ -90,6 +90,15 @@ def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
     assert pages[0] != pages[1]
 
 
+def test_figures_are_kept_in_the_formats_that_were_asked_for(study, tmp_path):
+    kinds = {}
+    for asked in (("pdf",), ()):
+        out = draw(tmp_path / f"out{len(asked)}", *study, figures=asked)
+        kinds[asked] = {p.suffix for p in out.glob("figures/*")}
+        assert "data:image/svg+xml" in text_of(out)
+    assert kinds == {("pdf",): {".pdf"}, (): set()}
+
+
 def test_where_the_pictures_lie_changes_no_page_and_without_them_it_has_none(light, tmp_path):
     moved = shutil.copytree(light[0][0]["simulate"].path("bids"), tmp_path / "moved")
     assert text_of(draw(tmp_path / "out", *light[0], root=str(moved))) == light[1]
