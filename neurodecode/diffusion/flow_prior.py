@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive
 from neurodecode.diffusion.flow_network import FlowNetwork
+from neurodecode.diffusion.noise import noise
 from neurodecode.diffusion.sampling import noise_of
 from neurodecode.diffusion.token_belief import BelievingPrior
 
@@ -113,10 +114,9 @@ class FlowPrior(BelievingPrior):
     def _pair(self, image, belief, generator):
         """The network's velocity and that of one draw, at random times."""
         t = torch.sigmoid(self.time_scale * torch.randn(len(image), generator=generator))
-        noise = torch.randn(image.shape, generator=generator, dtype=image.dtype)
-        t, noise = t.to(image), noise.to(image.device)
+        t, fresh = t.to(image), noise(image.shape, generator, image.dtype, image.device)
         mean, variance = belief.unbind(dim=1)
-        mean, deviation = self.belief.tokens(mean), self.belief.draw(noise, variance)
+        mean, deviation = self.belief.tokens(mean), self.belief.draw(fresh, variance)
         sin, cos = (f(t * math.pi / 2)[:, None, None] for f in (torch.sin, torch.cos))
         x_t = mean + cos * (image - mean) + sin * deviation
         return self.velocity(x_t, t, belief), cos * deviation - sin * (image - mean)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from neurodecode.core.ranges import Count, CountOrNone, PartShare
 from neurodecode.diffusion.linear import LinearDenoiser
+from neurodecode.diffusion.noise import noise
 from neurodecode.diffusion.prior_network import PriorNetwork
 from neurodecode.diffusion.sampling import steps_of, walk
 from neurodecode.diffusion.schedule import cosine_schedule
@@ -138,10 +139,10 @@ class DiffusionPrior(nn.Module):
         x_0 = image * self.scale
         n, device = len(x_0), x_0.device
         t = torch.randint(len(self.schedule.betas), (n,), generator=generator).to(device)
-        noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype).to(device)
+        fresh = noise(x_0.shape, generator, x_0.dtype, device)
         keep_brain = (torch.rand(n, generator=generator) >= self.cond_drop).to(device)
         keep_image = (torch.rand(n, generator=generator) >= self.image_drop).to(device)
-        predicted = self(self.add_noise(x_0, t, noise), t, brain, keep_brain, keep_image)
+        predicted = self(self.add_noise(x_0, t, fresh), t, brain, keep_brain, keep_image)
         return F.mse_loss(predicted.to(x_0.dtype), x_0)
 
     def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -155,8 +156,8 @@ class DiffusionPrior(nn.Module):
         """Mean squared errors of x_0 at random steps, `with_brain` and `without_brain`."""
         n = len(truth)
         t = torch.randint(len(self.schedule.betas), (n,), generator=generator).to(truth.device)
-        noise = torch.randn(truth.shape, generator=generator, dtype=truth.dtype).to(truth.device)
-        x_t = self.add_noise(truth * self.scale, t, noise)
+        fresh = noise(truth.shape, generator, truth.dtype, truth.device)
+        x_t = self.add_noise(truth * self.scale, t, fresh)
         found = {}
         for name, keep in (("with_brain", True), ("without_brain", False)):
             kept = torch.full((n,), keep, device=truth.device)

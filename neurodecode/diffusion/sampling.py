@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from neurodecode.diffusion.noise import rows_of_noise, seeded
 from neurodecode.diffusion.schedule import Schedule, Step, ddim_steps, ddpm_steps
 
 
@@ -36,21 +36,16 @@ def walk(
     -------
     x : Tensor, shape (n_seeds, *like.shape)
     """
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    x = _noise(like, generators)
+    generators = seeded(seeds)
+    fresh = lambda: rows_of_noise(like.shape, generators, like.dtype, like.device)
+    x = fresh()
     for step in steps:
         x = step.x0_weight * predict(x, step.t) + step.xt_weight * x
         if step.noise_weight > 0:
-            x = x + step.noise_weight * _noise(like, generators)
+            x = x + step.noise_weight * fresh()
     return x
 
 
 def noise_of(like: Tensor, seeds: list[int]) -> Tensor:
     """Standard normal noise like one sample, a row a seed: (n_seeds, *like.shape)."""
-    return _noise(like, [torch.Generator().manual_seed(seed) for seed in seeds])
-
-
-def _noise(like, generators):
-    # drawn on the CPU: the same on every device
-    rows = [torch.randn(like.shape, generator=g, dtype=like.dtype) for g in generators]
-    return torch.stack(rows).to(like.device)
+    return rows_of_noise(like.shape, seeded(seeds), like.dtype, like.device)

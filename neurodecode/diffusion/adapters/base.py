@@ -37,7 +37,9 @@ class Rows:
         """Draw standard normal numbers, (n, *shape), on the tokens' device."""
         import torch
 
-        drawn = torch.stack([torch.randn(shape, generator=rng) for rng in self.rngs])
+        from neurodecode.diffusion.noise import rows_of_noise
+
+        drawn = rows_of_noise(shape, self.rngs, torch.float32, self.tokens.device)
         return drawn.to(self.tokens)
 
 
