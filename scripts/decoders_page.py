@@ -88,7 +88,7 @@ def _figures(about):
     figures = {n: value for n, value in about["figures"].items() if value is not None}
     if not figures:
         return f"- Published figures: none is quoted ({about['provenance']})"
-    said = ", ".join(f"{metric_label(n)} {value}" for n, value in figures.items())
+    said = "; ".join(f"{metric_label(n)} {value}" for n, value in figures.items())
     return f"- Published figures ({about['provenance']}): {said}"
 
 

@@ -58,7 +58,7 @@ QUALITY = {  # figures of qc.json, and what they are called
 }
 GALLERY_BYTES = 7_000_000  # of the page, for the pictures of the section
 CURVES = 9  # learning curves shown
-LOSS = {"total": "loss", "top1": "top 1", "score": "score that selects"}
+LOSS = {"total": "loss", "top1": "top 1"}
 
 
 def at_a_glance(study):
@@ -144,11 +144,19 @@ def training(study):
     panels = []
     for (phase, name), rows in history.groupby(["phase", "name"], sort=False):
         if len(panels) < CURVES and (name == "total" or "val" in set(rows["split"])):
-            title = f"{phase}: {LOSS.get(name, name)}".replace("_", " ")
+            title = f"{phase}: {_curve(study, phase, name)}".replace("_", " ")
             kept = study.figure(f"training_{phase}_{name}", learning_curve(rows))
             panels.append(kept | {"alt": f"{title} by epoch", "title": title})
     text = "By epoch, on training and validation trials. Test trials play no part here."
     return render("figure.html.j2", figures=panels, text=text, layout="panels")
+
+
+def _curve(study, phase, name):
+    """What a learning curve shows; a score selects the epoch, or is only looked at."""
+    if name != "score":
+        return LOSS.get(name, name)
+    plan = study.inputs.manifest("train")["config"].get(f"{phase}_training") or {}
+    return "score that selects" if plan.get("select") == "best" else "validation score"
 
 
 def quality(study):

@@ -90,6 +90,19 @@ def test_the_seed_draws_the_gallery_where_reconstruct_drew_none(tmp_path):
     assert pages[0] != pages[1]
 
 
+def test_a_curve_is_said_to_select_where_it_does(study, tmp_path):
+    train, found = study[0]["train"], {}
+    folder = shutil.copytree(train.folder, tmp_path / "train")
+    history = pd.read_csv(folder / "history.tsv", sep="\t")
+    history.assign(name="score").to_csv(folder / "history.tsv", sep="\t", index=False)
+    for select in ("best", "last"):
+        made = {"config": {"decoder_training": {"select": select}}, "files": describe(folder)}
+        artifacts = study[0] | {"train": Artifact(folder, train.manifest | made)}
+        html = text_of(draw(tmp_path / select, artifacts, study[1], figures=()))
+        found[select] = "decoder: score that selects" in html, "prior: validation score" in html
+    assert found == {"best": (True, True), "last": (False, True)}
+
+
 def test_figures_are_kept_in_the_formats_that_were_asked_for(study, tmp_path):
     kinds = {}
     for asked in (("pdf",), ()):
