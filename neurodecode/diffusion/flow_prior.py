@@ -107,14 +107,17 @@ class FlowPrior(BelievingPrior):
         n = len(image)
         clarity = self.clearest ** (2 * torch.rand(n, 1, generator=generator) - 1)
         clarity = clarity * (torch.rand(n, 1, generator=generator) >= self.cond_drop)
-        belief = self.belief.heard(brain, image, clarity.to(image))
+        belief = self.belief.heard(brain, image, clarity.to(image, non_blocking=True))
         said, velocity = self._pair(image, belief, generator)
         return F.mse_loss(said, velocity)
 
     def _pair(self, image, belief, generator):
         """The network's velocity and that of one draw, at random times."""
         t = torch.sigmoid(self.time_scale * torch.randn(len(image), generator=generator))
-        t, fresh = t.to(image), noise(image.shape, generator, image.dtype, image.device)
+        t, fresh = (
+            t.to(image, non_blocking=True),
+            noise(image.shape, generator, image.dtype, image.device),
+        )
         mean, variance = belief.unbind(dim=1)
         mean, deviation = self.belief.tokens(mean), self.belief.draw(fresh, variance)
         sin, cos = (f(t * math.pi / 2)[:, None, None] for f in (torch.sin, torch.cos))

@@ -138,10 +138,12 @@ class DiffusionPrior(nn.Module):
         """
         x_0 = image * self.scale
         n, device = len(x_0), x_0.device
-        t = torch.randint(len(self.schedule.betas), (n,), generator=generator).to(device)
+        t = torch.randint(len(self.schedule.betas), (n,), generator=generator)
         fresh = noise(x_0.shape, generator, x_0.dtype, device)
-        keep_brain = (torch.rand(n, generator=generator) >= self.cond_drop).to(device)
-        keep_image = (torch.rand(n, generator=generator) >= self.image_drop).to(device)
+        keep_brain = torch.rand(n, generator=generator) >= self.cond_drop
+        keep_image = torch.rand(n, generator=generator) >= self.image_drop
+        drawn = (t, keep_brain, keep_image)  # while the GPU is still at the step before
+        t, keep_brain, keep_image = (a.to(device, non_blocking=True) for a in drawn)
         predicted = self(self.add_noise(x_0, t, fresh), t, brain, keep_brain, keep_image)
         return F.mse_loss(predicted.to(x_0.dtype), x_0)
 

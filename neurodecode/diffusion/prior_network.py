@@ -13,6 +13,7 @@ References
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -285,8 +286,21 @@ class RelativePositionBias(nn.Module):
     def forward(self, n_queries: int, n_keys: int) -> Tensor:
         """Return the bias, shape (heads, n_queries, n_keys)."""
         weight = self.relative_attention_bias.weight
-        buckets = torch.from_numpy(relative_position_buckets(n_queries, n_keys)).to(weight.device)
-        return weight[buckets].permute(2, 0, 1)
+        chosen = _chosen_buckets(n_queries, n_keys, weight.device, weight.dtype)
+        with torch.autocast(weight.device.type, enabled=False):  # each is one number of float32
+            return (chosen @ weight).permute(2, 0, 1)
+
+
+@lru_cache(maxsize=8)
+def _chosen_buckets(n_queries, n_keys, device, dtype):
+    """One-hot buckets, (n_queries, n_keys, N_BUCKETS).
+
+    A product with them is an index, whose gradient is a product too: indexed, a GPU sums a quarter
+    of a million numbers into these few buckets one after the other.
+    """
+    with torch.inference_mode(False):  # it serves later training
+        buckets = torch.from_numpy(relative_position_buckets(n_queries, n_keys))
+        return F.one_hot(buckets, N_BUCKETS).to(device, dtype)
 
 
 def relative_position_buckets(n_queries: int, n_keys: int) -> np.ndarray:

@@ -6,8 +6,10 @@ import torch
 
 from neurodecode.diffusion.prior_network import (
     PriorNetwork,
+    RelativePositionBias,
     SinusoidalEmbedding,
     StableNorm,
+    _chosen_buckets,
     distance_buckets,
     relative_position_buckets,
 )
@@ -100,6 +102,28 @@ def test_relative_position_buckets_agree_with_the_golden_numbers():
     facts = GOLDEN["relpos_buckets"]
     assert relative_position_buckets(5, 6).tolist() == facts["table_5x6"]
     assert distance_buckets(np.array(facts["n"])).tolist() == facts["bucket"]
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (40, 41)])
+def test_the_position_bias_and_its_gradient_are_those_of_indexing_by_bucket(shape):
+    bias = RelativePositionBias(3)
+    weight = bias.relative_attention_bias.weight
+    buckets = torch.from_numpy(relative_position_buckets(*shape))
+    found, expected = bias(*shape), weight[buckets].permute(2, 0, 1)
+    assert torch.equal(found, expected)
+    factor = torch.randn(expected.shape, generator=torch.Generator().manual_seed(0))
+    gradients = [torch.autograd.grad((b * factor).sum(), weight)[0] for b in (found, expected)]
+    assert torch.allclose(*gradients, atol=1e-4)
+
+
+def test_a_network_that_has_sampled_can_be_trained():
+    net = golden_network(torch.float32)
+    x = torch.randn(2, net.n_tokens, CASE["config"]["dim"])
+    _chosen_buckets.cache_clear()
+    with torch.inference_mode():
+        net(x, torch.tensor([1, 2]), x)
+    net(x, torch.tensor([1, 2]), x).sum().backward()
+    assert net.causal_transformer.rel_pos_bias.relative_attention_bias.weight.grad is not None
 
 
 def test_a_row_whose_maximum_is_negative_is_flipped_only_under_compat():
