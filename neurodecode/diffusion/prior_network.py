@@ -196,17 +196,23 @@ class Attention(nn.Module):
         k = torch.cat([null_k.expand(n, 1, -1), k], dim=1)
         v = torch.cat([null_v.expand(n, 1, -1), v], dim=1)
         q, k = (F.normalize(a, dim=-1) * math.sqrt(COSINE_SCALE) for a in (q, k))
-        logits = q.reshape(n, self.heads * length, -1) @ k.transpose(1, 2)
-        logits = logits.reshape(n, self.heads, length, length + 1) + bias
-        weights = F.dropout(_softmax(logits).to(v.dtype), self.dropout, self.training)
-        out = weights.reshape(n, self.heads * length, length + 1) @ v
+        q, bias = q.reshape(n, self.heads * length, -1), bias.reshape(self.heads * length, -1)
+        weights = _attention(q.to(v.dtype), k.to(v.dtype), bias)
+        out = F.dropout(weights, self.dropout, self.training) @ v
         out = out.reshape(n, self.heads, length, self.dim_head).transpose(1, 2)
         return self.to_out(out.reshape(n, length, -1))
 
 
-def _softmax(logits: Tensor) -> Tensor:
-    # At least float32: bfloat16 has too few digits for weights that sum to one over 515 keys.
-    return logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+def _attention(q, k, bias):
+    """Softmax of q k' + bias over keys, (n, n_queries, n_keys).
+
+    In half precision the sums are kept in half precision too, and taken in float32 within each
+    kernel: that halves what a GPU writes and reads, which is what attention of this size costs.
+    """
+    if q.dtype not in (torch.bfloat16, torch.float16):
+        return (q @ k.transpose(1, 2) + bias).softmax(dim=-1)
+    with torch.autocast(q.device.type, enabled=False):
+        return torch.baddbmm(bias.to(q.dtype), q, k.transpose(1, 2)).softmax(dim=-1)
 
 
 def feed_forward(dim: int, mult: int, dropout: float, compat: bool) -> nn.Sequential:
