@@ -116,6 +116,20 @@ def test_the_position_bias_and_its_gradient_are_those_of_indexing_by_bucket(shap
     assert torch.allclose(*gradients, atol=1e-4)
 
 
+def test_half_precision_attends_as_float32_does():
+    torch.manual_seed(0)
+    net = PriorNetwork(24, 32, depth=2, heads=4, dim_head=8)
+    weight = net.causal_transformer.rel_pos_bias.relative_attention_bias.weight
+    x, brain = torch.randn(2, 3, 24, 32)
+    found = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = net(x, torch.tensor([1, 50, 99]), brain).float()
+        found.append((out, *torch.autograd.grad(out.square().mean(), weight)))
+    for full, half in zip(*found, strict=True):
+        assert 0 < (half - full).norm() < 0.05 * full.norm()
+
+
 def test_a_network_that_has_sampled_can_be_trained():
     net = golden_network(torch.float32)
     x = torch.randn(2, net.n_tokens, CASE["config"]["dim"])
