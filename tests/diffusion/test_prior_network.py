@@ -127,7 +127,7 @@ def test_half_precision_attends_as_float32_does():
             out = net(x, torch.tensor([1, 50, 99]), brain).float()
         found.append((out, *torch.autograd.grad((factor * out).sum(), weight)))
     for full, half in zip(*found, strict=True):
-        assert 0 < (half - full).norm() < 0.05 * full.norm()
+        assert 0 < (half - full).norm() < 0.15 * full.norm()
 
 
 def test_a_network_that_has_sampled_can_be_trained():
