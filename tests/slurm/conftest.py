@@ -96,6 +96,11 @@ class Bed:
         subprocess.run(["bash", SCRIPTS / "up.sh", self.folder], check=True, capture_output=True)
 
 
+def _listens():
+    """Hear SIGINT, even where these tests were begun in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Sweep:
     """A `neurodecode run -m … launcher=slurm` in the background, and how it is doing."""
 
@@ -108,6 +113,7 @@ class Sweep:
             self.driver = subprocess.Popen(
                 [sys.executable, "-u", "-m", "neurodecode.cli", *words],
                 **{"cwd": folder, "env": bed.environment, "stdout": log, "stderr": log},
+                preexec_fn=_listens,
             )
 
     def log(self):
