@@ -15,7 +15,8 @@ LESS = ["threads=1", "device=cpu", "evaluate.n_bootstrap=100", "evaluate.n_permu
 LESS += ["classify.n_bootstrap=200", "classify.n_permutations=200", "report.n_gallery=4"]
 LESS += ["reconstruct.conditions=[shuffled]", "metric=[retrieval,pixcorr,ssim]"]
 LESS += ["train.ridge_components=8", "train.prior_batches=2"]
-LESS += ["audit.n_bootstrap=100", "audit.n_permutations=200", "report.figures=[svg]"]
+LESS += ["audit.n_bootstrap=100", "audit.n_permutations=200", "audit.steps_per_octave=1"]
+LESS += ["report.figures=[svg]"]
 EEG = ["recipe=world_eeg_tiny", "preprocess=epochs", "aligner=identity", "model=conv_encoder"]
 
 
