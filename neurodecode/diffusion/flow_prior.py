@@ -30,8 +30,7 @@ from torch.nn import functional as F
 
 from neurodecode.core.ranges import Count, NotNegative, PartShare, Positive
 from neurodecode.diffusion.flow_network import FlowNetwork
-from neurodecode.diffusion.noise import noise
-from neurodecode.diffusion.sampling import noise_of
+from neurodecode.diffusion.noise import noise, rows_of_noise, seeded
 from neurodecode.diffusion.token_belief import BelievingPrior
 
 
@@ -114,10 +113,8 @@ class FlowPrior(BelievingPrior):
     def _pair(self, image, belief, generator):
         """The network's velocity and that of one draw, at random times."""
         t = torch.sigmoid(self.time_scale * torch.randn(len(image), generator=generator))
-        t, fresh = (
-            t.to(image, non_blocking=True),
-            noise(image.shape, generator, image.dtype, image.device),
-        )
+        fresh = noise(image.shape, generator, image.dtype, image.device)
+        t = t.to(image, non_blocking=True)
         mean, variance = belief.unbind(dim=1)
         mean, deviation = self.belief.tokens(mean), self.belief.draw(fresh, variance)
         sin, cos = (f(t * math.pi / 2)[:, None, None] for f in (torch.sin, torch.cos))
@@ -172,8 +169,8 @@ class FlowPrior(BelievingPrior):
             raise ValueError(f"predict.eta is {eta}, but a flow adds no noise: predict.eta=0")
         belief = self.asked(belief, seeds, guidance)
         mean, variance = belief.unbind(dim=1)
-        noise = noise_of(self.belief.basis.components.new_empty(self.shape), seeds)
-        x = self.belief.tokens(mean) + self.belief.draw(noise, variance)
+        fresh = rows_of_noise(self.shape, seeded(seeds), mean.dtype, mean.device)
+        x = self.belief.tokens(mean) + self.belief.draw(fresh, variance)
         speed = lambda x, t: self.velocity(x, x.new_full((len(x),), t), belief)
         for step in flow_steps(self.n_steps if n_sampling is None else n_sampling, self.solver):
             x = step(x, speed)

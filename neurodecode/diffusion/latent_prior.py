@@ -24,6 +24,7 @@ from neurodecode.core.documents import read_json
 from neurodecode.core.ranges import CountOrNone, Positive
 from neurodecode.diffusion.belief import believe, calibrate
 from neurodecode.diffusion.latent_network import CodeDecoder, CodeDenoiser
+from neurodecode.diffusion.noise import noise
 from neurodecode.diffusion.sampling import steps_of, walk
 from neurodecode.diffusion.schedule import cosine_schedule
 from neurodecode.weights import weights_folder
@@ -115,9 +116,9 @@ class LatentPrior(nn.Module):
     def loss(self, code: Tensor, belief: Tensor, generator: torch.Generator) -> Tensor:
         """Mean squared error of denoised codes at random steps; `generator` is a CPU generator."""
         t = torch.randint(len(self.alpha_bar), (len(code),), generator=generator).to(code.device)
-        noise = torch.randn(code.shape, generator=generator).to(code)
+        fresh = noise(code.shape, generator, code.dtype, code.device)
         a = self.alpha_bar[t][:, None]
-        x_t = a.sqrt() * code + (1 - a).sqrt() * noise
+        x_t = a.sqrt() * code + (1 - a).sqrt() * fresh
         return F.mse_loss(self.denoiser(x_t, t, a[:, 0], belief).float(), code)
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 """Standard normal noise, drawn on the CPU: the same on every device, with any number of threads."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextlib import nullcontext
 from math import prod
 
 import torch
@@ -49,16 +49,12 @@ def rows_of_noise(
     pinned = torch.device(device).type == "cuda"  # copied while the GPU works
     with torch.inference_mode(False):  # which other threads would not be in
         drawn = torch.empty((len(generators), *shape), dtype=dtype, pin_memory=pinned)
-    many = drawn.numel() >= MANY
-    # list() waits, and raises what a thread raised
-    list((_pool(torch.get_num_threads()).map if many else map)(_fill, drawn, generators))
+    threads = torch.get_num_threads() if drawn.numel() >= MANY else 1
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        # list() waits, and raises what a thread raised
+        list((pool.map if pool else map)(_fill, drawn, generators))
     return drawn.to(device, non_blocking=pinned)
 
 
 def _fill(row, generator):
     torch.randn(row.shape, generator=generator, out=row)
-
-
-@cache
-def _pool(n_threads):
-    return ThreadPoolExecutor(n_threads, "noise")

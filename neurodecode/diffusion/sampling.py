@@ -44,8 +44,3 @@ def walk(
         if step.noise_weight > 0:
             x = x + step.noise_weight * fresh()
     return x
-
-
-def noise_of(like: Tensor, seeds: list[int]) -> Tensor:
-    """Standard normal noise like one sample, a row a seed: (n_seeds, *like.shape)."""
-    return rows_of_noise(like.shape, seeded(seeds), like.dtype, like.device)

@@ -37,7 +37,7 @@ REGIONS = (
     "Regions of interest: the share of the squared ridge weights that lies in them, beside the "
     "share of channels. Weights say what the linear decoder uses, not what a region encodes."
 )
-NORM = "ridge weight norm"
+NORM, REPEATS = "ridge weight norm", "repeat correlation"
 NO_MESH = "Nothing is drawn: the mesh of the surface space {} is not at hand."
 
 
@@ -111,7 +111,7 @@ def _regions(study, named):
         if rois is None or not len(rois) or weights is None:
             continue
         measured = {word: v for word, _, v in _reliability(study, subject, "")}
-        reliability = measured.get("repeat correlation", np.full_like(weights, np.nan))
+        reliability = measured.get(REPEATS, np.full_like(weights, np.nan))
         energy = np.nan_to_num(weights) ** 2
         for roi, channels in rois.groupby("roi", sort=False)["channel"]:
             channels = channels.to_numpy(int)
@@ -119,7 +119,7 @@ def _regions(study, named):
                 "subject": subject,
                 "region": roi,
                 "channels": len(channels),
-                "repeat correlation": float(reliability[channels].mean()),
+                REPEATS: float(reliability[channels].mean()),
                 "share of channels": len(channels) / len(energy),
                 "share of ridge weights": float(energy[channels].sum() / energy.sum()),
             })  # fmt: skip
@@ -198,7 +198,7 @@ def _reliability(study, subject, cmap):
     channels = tensors(study.inputs, "align", "channels.safetensors") or {}
     values = np.asarray(channels.get(f"{subject}/reliability", np.nan), float)
     if np.isfinite(values).any():
-        yield "repeat correlation", cmap, values
+        yield REPEATS, cmap, values
 
 
 def _weights(study, subject, cmap):

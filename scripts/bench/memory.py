@@ -14,6 +14,7 @@ With fewer --folds and --penalties ridge holds as much, and takes a fraction of 
 """
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -93,7 +94,7 @@ def measured(args, n_trials, folder):
     from neurodecode.core.store import Store
     from neurodecode.models import baseline_in_blocks
     from neurodecode.models.ridge import FRACTIONS
-    from neurodecode.stages import align, baselines, train
+    from neurodecode.stages import align, train
 
     of_ridge = {"fractions": FRACTIONS[: args.penalties], "n_folds": args.folds}
     solve = partial(baseline_in_blocks.fit_ridge_in_blocks, **of_ridge)
@@ -102,9 +103,8 @@ def measured(args, n_trials, folder):
     store, hardware = Store(folder / "store"), {"device": args.device}
     started = time.monotonic()
     with Memory() as memory:
-        modules = {"align": align, "baselines": baselines, "train": train}
-        for phase, (stage, name) in PHASES.items():
-            module = modules[stage]
+        for phase, (room, name) in PHASES.items():
+            module = importlib.import_module(f"neurodecode.stages.{room}")
             setattr(module, name, memory.of(phase, getattr(module, name)))
         run = lambda stage, config: run_stage(stage.run, config, made, store, hardware=hardware)
         made["align"] = memory.of("align, all", run)(align, {"min_reliability": -1.0})
